@@ -1,0 +1,1 @@
+"""What every room stands on: errors, configuration, stages, archives, data dirs. Imports nothing of the rest."""

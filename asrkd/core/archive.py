@@ -1,0 +1,191 @@
+"""Archives of matrices and integer vectors keyed by utterance id: Kaldi's ark + scp, through kaldiio.
+
+Lines of an scp written here are ``utt_id FILE.ark:OFFSET`` with FILE relative to the scp's own folder, so that a
+folder may be renamed or moved. An scp written elsewhere (paths from the working directory, compressed matrices,
+row ranges aside) is read as it is. A line that is a command (``cmd |``) is refused unless it is allowed, since
+reading such a file runs it.
+"""
+
+import io
+import os
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import kaldiio
+import numpy as np
+from numpy.typing import NDArray
+
+from asrkd.core.errors import DataError
+from asrkd.core.files import atomic_write, read_lines
+from asrkd.core.parallel import map_shards
+
+Array = NDArray[Any]
+
+SHARD_SIZE = 50
+"""Utterances in one ark file: what is lost at most by a kill."""
+
+
+class ArchiveWriter:
+    """Writes one ark file; it gets its name, and its index, when the block ends without an error.
+
+    ``compression`` is Kaldi's compression method (2: two bytes a value, 3: one; see kaldiio), None for none.
+    """
+
+    def __init__(self, ark: Path, compression: int | None = None):
+        self.ark = ark
+        self.offsets: dict[str, int] = {}
+        self._compression = {} if compression is None else {"compression_method": compression}
+        self._file = open(self._partial, "wb")
+
+    @property
+    def _partial(self) -> Path:
+        return self.ark.with_name(self.ark.name + ".tmp")
+
+    def write(self, utt_id: str, value: Array) -> None:
+        """Append a float32 matrix (num_frames, dim) or an int32 vector (num_frames,)."""
+        if utt_id in self.offsets:
+            raise DataError(f"{self.ark}: utterance {utt_id} is written twice")
+        self.offsets[utt_id] = self._file.tell() + len(utt_id.encode()) + 1
+        kaldiio.save_ark(self._file, {utt_id: value}, **self._compression)
+
+    def __enter__(self) -> "ArchiveWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        if kind is None:
+            # The index first: an ark that has its name has its index too.
+            with atomic_write(index_of(self.ark)) as index:
+                index.writelines(f"{utt} {self.ark.name}:{offset}\n" for utt, offset in self.offsets.items())
+            os.replace(self._partial, self.ark)
+
+
+def index_of(ark: Path) -> Path:
+    """The index (an scp of that one file) that ArchiveWriter leaves beside an ark."""
+    return ark.with_suffix(".scp")
+
+
+def join_indices(scp: Path, arks: Sequence[Path]) -> None:
+    """Write ``scp`` over all ``arks`` (of its own folder), sorted by utterance id."""
+    lines = sorted(line for ark in arks for line in read_lines(index_of(ark)))
+    ids = [line.split(maxsplit=1)[0] for line in lines]
+    if repeated := [a for a, b in zip(ids, ids[1:], strict=False) if a == b]:
+        raise DataError(f"{scp}: utterance {repeated[0]} is in two archives")
+    with atomic_write(scp) as file:
+        file.writelines(line + "\n" for line in lines)
+
+
+def write_sharded(
+    folder: Path,
+    name: str,
+    utt_ids: Sequence[str],
+    compute: Callable[[str], Array],
+    jobs: int = 1,
+    description: str = "",
+) -> None:
+    """Write ``compute(utt_id)`` for all utterances to ``folder/NAME.N.ark`` and index them in ``NAME.scp``.
+
+    Shards hold a fixed number of utterances, whatever ``jobs`` is, so that the bytes do not depend on it; a shard
+    that stands (from a run that was cut off) is kept.
+    """
+    shards = [utt_ids[start : start + SHARD_SIZE] for start in range(0, len(utt_ids), SHARD_SIZE)]
+    arks = [folder / f"{name}.{number}.ark" for number in range(1, len(shards) + 1)]
+
+    def write(number: int) -> None:
+        if not arks[number].exists():
+            with ArchiveWriter(arks[number]) as writer:
+                for utt_id in shards[number]:
+                    writer.write(utt_id, compute(utt_id))
+
+    map_shards(write, range(len(shards)), jobs, description)
+    join_indices(folder / f"{name}.scp", arks)
+
+
+class Archive(Mapping[str, Array]):
+    """Random access to an scp by utterance id. Values are read anew each time; nothing is kept in memory."""
+
+    def __init__(self, scp: Path, entries: Mapping[str, str]):
+        self.scp = scp
+        self._entries = dict(entries)
+
+    @classmethod
+    def open(cls, scp: Path, allow_pipes: bool = False) -> "Archive":
+        """Read the index ``scp``; DataError for malformed lines, repeated ids, and pipes unless allowed."""
+        return cls(scp, read_scp(scp, allow_pipes))
+
+    def __getitem__(self, utt_id: str) -> Array:
+        if utt_id not in self._entries:
+            raise DataError(f"{self.scp}: utterance {utt_id} is not in it: were both made from one data dir?")
+        entry = self._entries[utt_id]
+        try:
+            value = kaldiio.load_mat(entry if is_pipe(entry) else self._located(entry))
+        except FileNotFoundError:
+            raise DataError(f"{self.scp}: {utt_id}: its archive {entry} is missing") from None
+        except (ValueError, EOFError, OSError, UnicodeDecodeError, AssertionError, IndexError, struct.error) as error:
+            raise DataError(f"{self.scp}: {utt_id}: {entry} is not readable ({error}): cut short?") from None
+        if not isinstance(value, np.ndarray):
+            raise DataError(f"{self.scp}: {utt_id}: {entry} holds no matrix or vector")
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            frame = int(np.argwhere(~np.isfinite(value))[0][0])
+            raise DataError(f"{self.scp}: {utt_id}: NaN or infinity at frame {frame}: was the audio damaged?")
+        return value
+
+    def _located(self, entry: str) -> str:
+        beside = self.scp.parent / entry
+        return str(beside) if _file_of(beside).exists() else entry
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, utt_id: object) -> bool:
+        return utt_id in self._entries
+
+
+def _file_of(entry: Path) -> Path:
+    name, colon, offset = entry.name.rpartition(":")
+    return entry.with_name(name) if colon and offset.isdigit() else entry
+
+
+def is_pipe(entry: str) -> bool:
+    """Whether Kaldi would run ``entry`` as a shell command."""
+    entry = entry.strip()
+    return entry.endswith("|") or entry.startswith("|")
+
+
+def read_scp(path: Path, allow_pipes: bool = False) -> dict[str, str]:
+    """``{utt_id: rest of the line}`` in the file's order.
+
+    Raises DataError for a line without a value, an id that comes twice, and, unless ``allow_pipes``, a command.
+    """
+    entries: dict[str, str] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        utt_id, _, entry = line.strip().partition(" ")
+        entry = entry.strip()
+        if not utt_id or not entry:
+            raise DataError(f"{path}:{number}: expected `id value`, found {line!r}")
+        if utt_id in entries:
+            raise DataError(f"{path}:{number}: {utt_id} is there twice")
+        if is_pipe(entry) and not allow_pipes:
+            raise DataError(
+                f"{path}:{number}: {utt_id} is a command ({entry[:60]!r}), which reading would run: "
+                "refused unless pipes are explicitly allowed (--allow-pipes)"
+            )
+        entries[utt_id] = entry
+    return entries
+
+
+def ark_bytes(values: Mapping[str, Array]) -> bytes:
+    """An ark as bytes, for small things (statistics) and for tests."""
+    buffer = io.BytesIO()
+    kaldiio.save_ark(buffer, dict(values))
+    return buffer.getvalue()

@@ -1,0 +1,67 @@
+"""Reading audio: 16 kHz mono by contract, and whole. Samples are float32 in [-1, 1]."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import soundfile
+
+from asrkd.core.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Hertz: TypeAlias = int
+Seconds: TypeAlias = float
+
+SAMPLE_RATE: Hertz = 16_000
+
+
+def audio_seconds(path: Path, sample_rate: Hertz = SAMPLE_RATE) -> Seconds:
+    """Length of the audio file ``path`` by its header, after checking rate and channels.
+
+    Raises DataError for a file that is missing, no audio, empty, of another rate or not mono.
+    """
+    try:
+        info = soundfile.info(str(path))
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise _unreadable(path, error) from None
+    _check(path, info.samplerate, info.channels, info.frames, sample_rate)
+    return float(info.frames / sample_rate)
+
+
+def read_audio(path: Path, sample_rate: Hertz = SAMPLE_RATE) -> "NDArray[np.float32]":
+    """Samples of ``path``, shape (num_samples,).
+
+    Raises DataError for what `audio_seconds` refuses, and for a file that ends before its header says.
+    """
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            _check(path, file.samplerate, file.channels, file.frames, sample_rate)
+            expected = file.frames
+            samples = file.read(dtype="float32")
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise _unreadable(path, error) from None
+    if len(samples) != expected:
+        raise DataError(f"{path}: {len(samples)} of {expected} samples are there: was the file cut short?")
+    if not np.isfinite(samples).all():
+        raise DataError(f"{path}: holds samples that are not finite numbers")
+    return samples
+
+
+def _check(path: Path, rate: int, channels: int, frames: int, expected_rate: int) -> None:
+    if rate != expected_rate:
+        raise DataError(f"{path}: sampled at {rate} Hz, {expected_rate} Hz expected: resample it first")
+    if channels != 1:
+        raise DataError(f"{path}: has {channels} channels, one expected: mix or select one first")
+    if frames <= 0:
+        raise DataError(f"{path}: holds no samples")
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    if not path.exists():
+        return DataError(f"{path}: audio file is missing")
+    if path.is_file() and path.stat().st_size == 0:
+        return DataError(f"{path}: audio file is empty (0 bytes)")
+    cause = str(error).replace(str(path), "").strip(" :.'\"").removeprefix("Error opening").strip(" :.'\"")
+    return DataError(f"{path}: not readable as audio ({cause}): is it cut short or another format?")

@@ -1,0 +1,163 @@
+"""Data dirs, Kaldi's way: a folder of text files keyed by utterance id.
+
+``wav.scp`` (utt_id path), ``text`` (utt_id WORDS; absent where there are no transcripts), ``utt2spk``, ``spk2utt``
+and ``utt2dur`` (seconds). Files are sorted by utterance id; every file has the same ids.
+"""
+
+import io
+import shlex
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from asrkd.core.archive import is_pipe, read_scp
+from asrkd.core.audio import SAMPLE_RATE, Hertz, Seconds, read_audio
+from asrkd.core.errors import DataError, MismatchError
+from asrkd.core.files import atomic_write, read_lines
+
+
+@dataclass(frozen=True)
+class DataDir:
+    """Utterances with their audio, speaker, length and, where known, words. Mappings are keyed by utt_id."""
+
+    wav: Mapping[str, str]
+    utt2spk: Mapping[str, str]
+    durations: Mapping[str, Seconds]
+    text: Mapping[str, str] | None = None
+
+    @property
+    def utt_ids(self) -> list[str]:
+        return list(self.wav)
+
+    @property
+    def seconds(self) -> Seconds:
+        return float(sum(self.durations.values()))
+
+    def subset(self, utt_ids: Iterable[str]) -> "DataDir":
+        """The same for some of the utterances, in sorted order."""
+        chosen = sorted(utt_ids)
+        return DataDir(
+            wav={utt: self.wav[utt] for utt in chosen},
+            utt2spk={utt: self.utt2spk[utt] for utt in chosen},
+            durations={utt: self.durations[utt] for utt in chosen},
+            text=None if self.text is None else {utt: self.text[utt] for utt in chosen},
+        )
+
+    def audio(self, utt_id: str, sample_rate: Hertz = SAMPLE_RATE) -> NDArray[np.float32]:
+        """Samples of an utterance, shape (num_samples,); runs a command where wav.scp (checked on reading) has one."""
+        entry = self.wav[utt_id]
+        if not is_pipe(entry):
+            return read_audio(Path(entry), sample_rate)
+        output = subprocess.run(["sh", "-c", entry.rstrip("| ")], capture_output=True, check=False)
+        if output.returncode:
+            raise DataError(f"wav.scp: {utt_id}: command {shlex.quote(entry)} failed (exit {output.returncode})")
+        samples, rate = soundfile.read(io.BytesIO(output.stdout), dtype="float32")
+        if rate != sample_rate or samples.ndim != 1:
+            raise DataError(f"wav.scp: {utt_id}: command gives {rate} Hz, {sample_rate} Hz mono expected")
+        return samples
+
+
+def spk2utt(utt2spk: Mapping[str, str]) -> dict[str, list[str]]:
+    """Speakers with their utterances, both sorted."""
+    speakers = defaultdict(list)
+    for utt_id, speaker in sorted(utt2spk.items()):
+        speakers[speaker].append(utt_id)
+    return dict(sorted(speakers.items()))
+
+
+def write_data_dir(folder: Path, data: DataDir) -> None:
+    """Validate ``data`` and write its files into ``folder``."""
+    validate(data, str(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    order = sorted(data.wav)
+    _write(folder / "wav.scp", ((utt, data.wav[utt]) for utt in order))
+    _write(folder / "utt2spk", ((utt, data.utt2spk[utt]) for utt in order))
+    _write(folder / "spk2utt", ((spk, " ".join(utts)) for spk, utts in spk2utt(data.utt2spk).items()))
+    _write(folder / "utt2dur", ((utt, f"{data.durations[utt]:.4f}") for utt in order))
+    if data.text is not None:
+        _write(folder / "text", ((utt, data.text[utt]) for utt in order))
+
+
+def read_data_dir(folder: Path, allow_pipes: bool = False) -> DataDir:
+    """Read and validate a data dir. Raises DataError with the file and the utterance that is at fault.
+
+    ``utt2dur`` may be absent (a data dir made elsewhere): the lengths are then unknown, and ``durations`` empty.
+    ``allow_pipes`` lets wav.scp hold commands (``cmd |``); reading the audio runs them.
+    """
+    if not folder.is_dir():
+        raise DataError(f"data dir {folder} does not exist")
+    durations = {}
+    if (folder / "utt2dur").is_file():
+        for utt, value in _table(folder / "utt2dur").items():
+            try:
+                durations[utt] = float(value)
+            except ValueError:
+                raise DataError(f"{folder / 'utt2dur'}: {utt}: {value!r} is no number of seconds") from None
+    data = DataDir(
+        wav=read_scp(folder / "wav.scp", allow_pipes),
+        utt2spk=_table(folder / "utt2spk"),
+        durations=durations,
+        text=_table(folder / "text", may_be_empty=True) if (folder / "text").is_file() else None,
+    )
+    validate(data, str(folder))
+    return data
+
+
+def validate(data: DataDir, where: str) -> None:
+    """Check that a data dir is consistent in itself; DataError names the utterance and guesses the cause."""
+    if not data.wav:
+        raise DataError(f"{where}: holds no utterances")
+    audio = set(data.wav)
+    _same_ids(where, audio, "utt2spk", set(data.utt2spk))
+    if data.durations:
+        _same_ids(where, audio, "utt2dur", set(data.durations))
+    if data.text is not None:
+        _same_ids(where, audio, "text", set(data.text))
+        for utt, words in data.text.items():
+            if not words.split():
+                raise DataError(f"{where}: text: {utt} has an empty transcript")
+    for utt in audio:
+        if not utt.isprintable() or any(c.isspace() or c in "/\\" for c in utt) or utt in (".", ".."):
+            raise DataError(f"{where}: {utt!r} can't be an utterance id (spaces, slashes or control characters)")
+
+
+def _same_ids(where: str, audio: set[str], name: str, ids: set[str]) -> None:
+    if missing := sorted(audio - ids):
+        raise DataError(f"{where}: {missing[0]} has audio in wav.scp but no line in {name} ({len(missing)} such)")
+    if extra := sorted(ids - audio):
+        raise DataError(f"{where}: {extra[0]} has a line in {name} but no audio in wav.scp ({len(extra)} such)")
+
+
+def _write(path: Path, rows: Iterable[tuple[str, str]]) -> None:
+    with atomic_write(path) as file:
+        file.writelines(f"{key} {value}\n" for key, value in rows)
+
+
+def _table(path: Path, may_be_empty: bool = False) -> dict[str, str]:
+    table: dict[str, str] = {}
+    for number, line in enumerate(read_lines(path), 1):
+        key, _, value = line.strip().partition(" ")
+        if not key or not (value.strip() or may_be_empty):
+            raise DataError(f"{path}:{number}: expected `id value`, found {line!r}")
+        if key in table:
+            raise DataError(f"{path}:{number}: {key} is there twice")
+        table[key] = value.strip()
+    return table
+
+
+def check_same_frames(where: str, lengths: Mapping[str, int], others: Mapping[str, int], cause: str) -> None:
+    """Both must have the same utterances with the same numbers of frames.
+
+    Raises MismatchError that names the first utterance, both counts and the likely ``cause``.
+    """
+    if missing := sorted(set(lengths) - set(others)):
+        raise MismatchError(f"{where}: {missing[0]} is in one but not in the other ({len(missing)} such): {cause}")
+    for utt, count in lengths.items():
+        if others[utt] != count:
+            raise MismatchError(f"{where}: {utt} has {count} frames in one, {others[utt]} in the other: {cause}")

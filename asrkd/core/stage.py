@@ -1,0 +1,214 @@
+"""Stages: a directory that describes itself, made once, never taken for whole when it is not.
+
+A stage's identity is a key: the hash of its name, its version, its own section of the configuration and the keys
+of its inputs. Work goes to ``OUTPUT.partial``; ``stage.json`` is written last; one rename makes it ``OUTPUT``. So
+a folder that exists is finished, a stage whose key stands is skipped, and a killed one goes on from whatever its
+``run`` had committed in the partial folder.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from asrkd.core.errors import DataError
+from asrkd.core.files import read_json, sha256, write_json
+
+DESCRIPTION = "stage.json"
+_STARTED = "started.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What turns ``inputs`` into the folder ``output``.
+
+    ``run`` gets the partial folder, may find there what an earlier run with the same key committed, writes
+    nowhere else, and returns a small summary for the description. ``config`` is the stage's own section.
+    """
+
+    name: str
+    run: Callable[[Path], Mapping[str, Any] | None]
+    inputs: Sequence[Path]
+    output: Path
+    config: Mapping[str, Any]
+    version: int = 1
+
+    def key(self) -> str:
+        """Identity of the output: changes with the code's version, the configuration or any input."""
+        parts = {
+            "name": self.name,
+            "version": self.version,
+            "config": self.config,
+            "inputs": [input_key(path) for path in self.inputs],
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def run_stage(stage: Stage) -> bool:
+    """Make ``stage.output`` unless it stands already. Returns whether anything was done."""
+    key = stage.key()
+    if _stands(stage.output, key):
+        _say(f"{stage.name}: {stage.output} stands, skipped")
+        return False
+    partial = stage.output.with_name(stage.output.name + ".partial")
+    with _locked(partial, stage.output):
+        if _stands(stage.output, key):  # another process finished it while this one waited
+            _say(f"{stage.name}: {stage.output} stands, skipped")
+            return False
+        if (partial / DESCRIPTION).is_file() and read_json(partial / DESCRIPTION)["key"] == key:
+            _commit(partial, stage.output)  # killed between the description and the rename
+            return True
+        _prepare(partial, key)
+        _say(f"{stage.name}: making {stage.output}")
+        start = time.monotonic()
+        summary = stage.run(partial) or {}
+        seconds = time.monotonic() - start
+        _describe(stage, key, partial, summary, seconds)
+        _commit(partial, stage.output)
+    _say(f"{stage.name}: {stage.output} done in {seconds:.1f} s")
+    return True
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """The description of a finished stage's folder; a DataError when it is not finished or not whole."""
+    if not (folder / DESCRIPTION).is_file():
+        partial = folder.with_name(folder.name + ".partial")
+        cause = (
+            f"the stage that makes it was cut off ({partial.name} is there): run it again"
+            if partial.exists()
+            else "has the stage that makes it been run?"
+        )
+        raise DataError(f"{folder} is not a finished stage's output; {cause}")
+    description: dict[str, Any] = read_json(folder / DESCRIPTION)
+    if damage := _damage(folder, description):
+        raise DataError(f"{folder}: {damage}; remove the folder and run its stage again")
+    return description
+
+
+def input_key(path: Path) -> str:
+    """Identity of an input: a finished stage's key (and the path below it), or what a file or folder holds."""
+    if not path.exists():
+        partial = path.with_name(path.name + ".partial")
+        cause = f"; {partial} is there: its stage was cut off, run it again" if partial.exists() else ""
+        raise DataError(f"input {path} does not exist{cause}")
+    absolute = path.absolute()
+    for parent in (absolute, *absolute.parents):
+        if (parent / DESCRIPTION).is_file():
+            return f"{describe(parent)['key']}:{absolute.relative_to(parent).as_posix()}"
+    if path.is_file():
+        return sha256(path)
+    return _folder_key(path)
+
+
+def _folder_key(folder: Path) -> str:
+    """Identity of a plain folder: names, sizes and times of change of its files (a corpus is too large to hash)."""
+    digest = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file()):
+        status = file.stat()
+        digest.update(f"{file.relative_to(folder)}\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _stands(output: Path, key: str) -> bool:
+    if not (output / DESCRIPTION).is_file():
+        return False
+    description = read_json(output / DESCRIPTION)
+    if description["key"] != key:
+        return False
+    if damage := _damage(output, description):
+        _say(f"{output}: {damage}; making it again")
+        return False
+    return True
+
+
+def _damage(folder: Path, description: Mapping[str, Any]) -> str:
+    """What is wrong with a finished folder's files, by size; empty when nothing is."""
+    for name, size in description["files"].items():
+        file = folder / name
+        if not file.is_file():
+            return f"{name} is missing"
+        if file.stat().st_size != size:
+            return f"{name} has {file.stat().st_size} bytes, {size} were written: cut short or changed"
+    return ""
+
+
+def _prepare(partial: Path, key: str) -> None:
+    """Keep what an earlier run with the same key committed; clear what another left."""
+    started = partial / _STARTED
+    if started.is_file() and read_json(started)["key"] == key:
+        return
+    for child in partial.iterdir():
+        shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+    write_json(started, {"key": key})
+
+
+def _describe(stage: Stage, key: str, partial: Path, summary: Mapping[str, Any], seconds: float) -> None:
+    files = {
+        file.relative_to(partial).as_posix(): file.stat().st_size
+        for file in sorted(partial.rglob("*"))
+        if file.is_file() and file != partial / _STARTED
+    }
+    description = {
+        "stage": stage.name,
+        "version": stage.version,
+        "key": key,
+        "config": dict(stage.config),
+        "inputs": {str(path): input_key(path) for path in stage.inputs},
+        "summary": dict(summary),
+        "seconds": round(seconds, 2),
+        "files": files,
+    }
+    write_json(partial / DESCRIPTION, description)
+
+
+def _commit(partial: Path, output: Path) -> None:
+    """One rename makes the partial folder the output; an output of another key gives way only now."""
+    (partial / _STARTED).unlink(missing_ok=True)
+    old = output.with_name(output.name + ".old")
+    if old.exists():
+        shutil.rmtree(old)
+    if output.exists():
+        os.replace(output, old)
+    os.replace(partial, output)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+@contextmanager
+def _locked(partial: Path, output: Path) -> Iterator[None]:
+    """Hold the partial folder for this process alone; the kernel lets go when the process ends, however it ends."""
+    while True:
+        partial.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(partial, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _say(f"{output} is being made by another process: waiting for it")
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            try:
+                same = os.path.samestat(os.fstat(descriptor), os.stat(partial))
+            except FileNotFoundError:
+                same = False  # the other process has renamed it: look again
+            if not same:
+                continue
+            try:
+                yield
+            finally:
+                if partial.is_dir() and not any(partial.iterdir()):
+                    partial.rmdir()
+            return
+        finally:
+            os.close(descriptor)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
