@@ -7,6 +7,7 @@ reading such a file runs it.
 """
 
 import io
+import itertools
 import os
 import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -38,7 +39,7 @@ class ArchiveWriter:
         self.ark = ark
         self.offsets: dict[str, int] = {}
         self._compression = {} if compression is None else {"compression_method": compression}
-        self._file = open(self._partial, "wb")
+        self._file = open(self._partial, "wb")  # noqa: SIM115 (closed by __exit__)
 
     @property
     def _partial(self) -> Path:
@@ -76,7 +77,7 @@ def join_indices(scp: Path, arks: Sequence[Path]) -> None:
     """Write ``scp`` over all ``arks`` (of its own folder), sorted by utterance id."""
     lines = sorted(line for ark in arks for line in read_lines(index_of(ark)))
     ids = [line.split(maxsplit=1)[0] for line in lines]
-    if repeated := [a for a, b in zip(ids, ids[1:], strict=False) if a == b]:
+    if repeated := [a for a, b in itertools.pairwise(ids) if a == b]:
         raise DataError(f"{scp}: utterance {repeated[0]} is in two archives")
     with atomic_write(scp) as file:
         file.writelines(line + "\n" for line in lines)
@@ -87,6 +88,7 @@ def write_sharded(
     name: str,
     utt_ids: Sequence[str],
     compute: Callable[[str], Array],
+    *,
     jobs: int = 1,
     description: str = "",
 ) -> None:

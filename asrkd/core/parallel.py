@@ -1,12 +1,13 @@
 """Work over processes: shards in, results out, in order. Nothing in Kaldi's wheels releases the GIL."""
 
 import ctypes
+import itertools
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
@@ -15,14 +16,14 @@ Result = TypeVar("Result")
 
 _PR_SET_PDEATHSIG = 1
 
-_function: Callable[[object], object] | None = None
+_function: Callable[[Any], Any] | None = None
 
 
 def split_shards(items: Sequence[Item], num_shards: int) -> list[list[Item]]:
     """``items`` in ``num_shards`` runs of nearly equal length, in order; fewer when there are fewer items."""
     num_shards = max(1, min(num_shards, len(items)))
     bounds = [len(items) * i // num_shards for i in range(num_shards + 1)]
-    return [list(items[a:b]) for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [list(items[a:b]) for a, b in itertools.pairwise(bounds)]
 
 
 def map_shards(
@@ -33,20 +34,23 @@ def map_shards(
     Workers inherit the parent's memory (a graph is loaded once, then shared), end with their parent even
     when it is killed, and use one thread each. The first exception is raised here and stops the rest.
     """
-    progress = {"total": len(shards), "desc": description, "disable": None, "leave": False}
     if jobs <= 1 or len(shards) <= 1 or "fork" not in multiprocessing.get_all_start_methods():
-        return [function(shard) for shard in tqdm(shards, **progress)]
+        return [function(shard) for shard in _progress(shards, len(shards), description)]
     global _function
-    _function = function  # type: ignore[assignment]
+    _function = function
     context = multiprocessing.get_context("fork")
     try:
         with context.Pool(min(jobs, len(shards)), _start_worker, (os.getpid(),)) as pool:
-            return list(tqdm(pool.imap(_call, shards), **progress))
+            return list(_progress(pool.imap(_call, shards), len(shards), description))
     finally:
         _function = None
 
 
-def _call(shard: object) -> object:
+def _progress(results: Iterable[Any], total: int, description: str) -> Iterable[Any]:
+    return tqdm(results, total=total, desc=description, disable=None, leave=False)
+
+
+def _call(shard: Any) -> Any:
     assert _function is not None
     return _function(shard)
 

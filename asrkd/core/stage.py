@@ -195,7 +195,7 @@ def _locked(partial: Path, output: Path) -> Iterator[None]:
                 _say(f"{output} is being made by another process: waiting for it")
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
-                same = os.path.samestat(os.fstat(descriptor), os.stat(partial))
+                same = os.path.samestat(os.fstat(descriptor), partial.stat())
             except FileNotFoundError:
                 same = False  # the other process has renamed it: look again
             if not same:
