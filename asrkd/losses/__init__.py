@@ -1,0 +1,52 @@
+"""Losses: one file each, with ``Config`` and ``build``; found by the file's name.
+
+A loss is a callable ``loss(logits, batch) -> Tensor`` of shape (): logits (frames, num_pdfs) and a `Batch`. It takes
+its softmax over the last axis, in float32.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from asrkd.core.plugins import find_plugin
+
+NO_LABEL = -1
+
+
+@dataclass
+class SoftTargets:
+    """A teacher's posteriors for a batch of frames, at the temperature at which they were dumped.
+
+    Sparse: ``probs`` (frames, k) for pdfs ``ids`` (frames, k), and ``tail`` (frames,), the mass of all others; rows of
+    probs plus tail sum to 1. Dense: ``ids`` is None and ``probs`` is (frames, num_pdfs), ``tail`` zeros.
+    """
+
+    probs: torch.Tensor
+    tail: torch.Tensor
+    ids: torch.Tensor | None = None
+
+
+@dataclass
+class Batch:
+    """Frames to train on: ``windows`` (frames, input_dim), ``labels`` (frames,): pdf-ids, `NO_LABEL` if unknown."""
+
+    windows: torch.Tensor
+    labels: torch.Tensor
+    soft: SoftTargets | None = None
+
+
+class Loss(Protocol):
+    """``temperature`` is what soft targets must have been dumped at; None: the loss uses none."""
+
+    temperature: float | None
+
+    def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor: ...
+
+
+def build_loss(section: Mapping[str, Any], where: str) -> Loss:
+    """The loss that a ``loss:`` section (``type`` and the type's own keys) describes."""
+    plugin, config = find_plugin(__name__, section, default="cross_entropy", where=where)
+    loss: Loss = plugin.build(config)
+    return loss
