@@ -1,0 +1,173 @@
+"""Dumping soft targets: every frame through all teachers, combined, encoded, written in shards."""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from tqdm import tqdm
+
+from asrkd.core.config import STRICT
+from asrkd.core.device import choose_device
+from asrkd.core.errors import DataError, MismatchError
+from asrkd.core.files import read_json, sha256, write_json
+from asrkd.features.store import FeatureDir
+from asrkd.models.saved import check_belongs, load_model
+from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
+from asrkd.targets.archive import Header, layout, shard_path, write_header, write_shard
+from asrkd.targets.averaging import Combination, Ensemble
+
+SHARD_FRAMES = 50_000
+"""Frames in a shard: what a kill loses at most."""
+
+FREE_SPACE_MARGIN = 1.05
+
+
+@dataclass(frozen=True, config=STRICT)
+class PosteriorsConfig:
+    """``temperature`` T of the softened posteriors; ``combination`` of the teachers; ``codec`` of a frame."""
+
+    temperature: float = Field(default=2.0, gt=0)
+    combination: Combination = "arithmetic"
+    codec: dict[str, Any] = Field(default_factory=dict)
+    device: str = "auto"
+
+
+@plain_dataclass(frozen=True)
+class _Dumper:
+    """Encodes one shard after another; what it measures is kept beside each shard until the archive is whole."""
+
+    work: Path
+    temperature: float
+    ensemble: Ensemble
+    codec: Codec
+    prior: torch.Tensor
+
+    def dump(self, number: int, sources: Mapping[str, FeatureDir]) -> None:
+        blocks = []
+        start, encode_seconds, kl_sum, kl_frames = time.perf_counter(), 0.0, 0.0, 0
+        for utt_id, features in sources.items():
+            posteriors = self.ensemble.log_posteriors(features.load(utt_id), self.temperature).exp()
+            began = time.perf_counter()
+            blocks.append(self.codec.encode(posteriors))
+            encode_seconds += time.perf_counter() - began
+            if len(blocks) == 1:
+                kl_sum, kl_frames = self._kl_lost(posteriors, blocks[0]), len(posteriors)
+        measured = {
+            "frames": sum(map(len, blocks)),
+            "seconds": time.perf_counter() - start,
+            "encode_seconds": encode_seconds,
+            "kl_sum": kl_sum,
+            "kl_frames": kl_frames,
+        }
+        write_json(self.work / f"measured.{number}.json", measured)
+        write_shard(self.work, number, np.concatenate(blocks))
+
+    def _kl_lost(self, posteriors: torch.Tensor, records: Records) -> float:
+        """Sum over frames of KL(posteriors || what the records give back), in nats."""
+        exact = posteriors.double().cpu()
+        stored = dense_posteriors(self.codec.soft_targets(fields(records)), self.prior).double()
+        # Where float16 has rounded a posterior to 0 its logarithm is that of half float16's smallest step.
+        log_stored = stored.clamp_min(2.0**-25).log()
+        return float((torch.xlogy(exact, exact) - exact * log_stored).sum())
+
+
+def dump_posteriors(
+    config: PosteriorsConfig, feature_dirs: Sequence[Path], teachers: Sequence[Path], work: Path
+) -> dict[str, Any]:
+    """Write a soft-target archive of all ``feature_dirs`` into ``work``; shards that stand there are kept.
+
+    The disk that it will take is estimated first, and it is refused when it can't fit. Returns frames/s, bytes a
+    frame, and the mean KL(full || stored) in nats, measured on the first utterance of each shard.
+    """
+    device = choose_device(config.device)
+    ensemble = Ensemble([load_model(path, device) for path in teachers], config.combination)
+    source = _by_utterance([FeatureDir.open(path) for path in feature_dirs], ensemble)
+    lengths = {utt_id: features.num_frames[utt_id] for utt_id, features in source.items()}
+    codec = build_codec(config.codec, ensemble.info.num_pdfs, "posteriors: codec")
+    prior = np.exp(ensemble.log_priors)
+    shards = list(_shards(lengths))
+    _check_disk(work, codec, sum(lengths.values()))
+    dumper = _Dumper(work, config.temperature, ensemble, codec, torch.from_numpy(prior))
+    for number, utt_ids in enumerate(tqdm(shards, desc="posteriors", disable=None, leave=False), 1):
+        if not shard_path(work, number).exists():
+            dumper.dump(number, {utt: source[utt] for utt in utt_ids})
+    header = Header(
+        temperature=config.temperature,
+        codec={"type": "topk", **config.codec},
+        combination=config.combination,
+        teachers=tuple(sha256(path / "model.safetensors") for path in teachers),
+        num_pdfs=ensemble.info.num_pdfs,
+        features=ensemble.info.features,
+        tied_states=ensemble.info.tied_states,
+        prior=tuple(float(p) for p in prior),
+    )
+    summary = _summary(config.temperature, ensemble.info.num_pdfs, codec, work)
+    write_header(work, header, layout(lengths, shards))
+    for measured in work.glob("measured.*.json"):
+        measured.unlink()
+    return summary
+
+
+def _by_utterance(sets: Sequence[FeatureDir], ensemble: Ensemble) -> dict[str, FeatureDir]:
+    """Which feature folder holds an utterance; each must be of the teachers' front end, and ids must be unique."""
+    source: dict[str, FeatureDir] = {}
+    for features in sets:
+        check_belongs(ensemble.models[0], features.identity)
+        for utt_id in features.utt_ids:
+            if utt_id in source:
+                raise MismatchError(f"{utt_id} is in {source[utt_id].path} and in {features.path}")
+            source[utt_id] = features
+    return source
+
+
+def _shards(lengths: Mapping[str, int]) -> Iterator[list[str]]:
+    shard: list[str] = []
+    frames = 0
+    for utt_id, length in lengths.items():
+        shard.append(utt_id)
+        frames += length
+        if frames >= SHARD_FRAMES:
+            yield shard
+            shard, frames = [], 0
+    if shard:
+        yield shard
+
+
+def _check_disk(work: Path, codec: Codec, num_frames: int) -> None:
+    needed = int(num_frames * codec.dtype.itemsize * FREE_SPACE_MARGIN)
+    stands = sum(file.stat().st_size for file in work.glob("targets.*.npy"))
+    free = shutil.disk_usage(work).free
+    print(f"posteriors: {num_frames} frames of {codec.dtype.itemsize} bytes: {needed / 1e6:.1f} MB", flush=True)
+    if needed - stands > free:
+        raise DataError(
+            f"{work}: soft targets of {num_frames} frames need {(needed - stands) / 1e9:.2f} GB, {free / 1e9:.2f} GB "
+            "are free: take a sparser codec (a smaller k), or another disk"
+        )
+
+
+def _summary(temperature: float, num_pdfs: int, codec: Codec, work: Path) -> dict[str, Any]:
+    """Totals of what was measured shard by shard, printed and returned."""
+    measured = [read_json(path) for path in sorted(work.glob("measured.*.json"))]
+    total = {name: sum(shard[name] for shard in measured) for name in measured[0]}
+    summary = {
+        "frames": total["frames"],
+        "temperature": temperature,
+        "bytes_per_frame": codec.dtype.itemsize,
+        "dense_bytes_per_frame": 4 * num_pdfs,
+        "frames_per_second": round(total["frames"] / total["seconds"], 1),
+        "encode_share": round(total["encode_seconds"] / total["seconds"], 4),
+        "kl_nats": total["kl_sum"] / total["kl_frames"],
+    }
+    print(
+        f"posteriors: {total['frames']} frames at {summary['frames_per_second']:.0f} frames/s, "
+        f"{codec.dtype.itemsize} bytes a frame (dense: {4 * num_pdfs}), KL lost {summary['kl_nats']:.5f} nats a frame",
+        flush=True,
+    )
+    return summary

@@ -1,0 +1,174 @@
+"""Training one net: teacher, student or hard-label baseline, which differ in targets and loss alone."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch.utils.data import DataLoader
+
+from asrkd.core.config import STRICT
+from asrkd.core.device import choose_device, has_fast_bfloat16
+from asrkd.core.errors import ConfigError
+from asrkd.core.files import write_json
+from asrkd.core.random import rng_for
+from asrkd.features.store import FeatureDir
+from asrkd.features.window import Window
+from asrkd.hmm.alignment import Alignment
+from asrkd.losses import build_loss
+from asrkd.models import build_model
+from asrkd.models.saved import ModelInfo, save_model
+from asrkd.targets.archive import SoftTargetArchive
+from asrkd.training.brain import AcousticBrain, Linear, NewBob, Schedule, epochs_left
+from asrkd.training.checkpoint import Progress, load_progress, save_progress
+from asrkd.training.frames import FrameBatches, FrameStore, Source
+
+DEV_BATCH = 4096
+
+CHECKPOINT = "checkpoint.pt"
+
+
+@dataclass(frozen=True, config=STRICT)
+class TrainConfig:
+    """How to train one net. ``model`` and ``loss`` are sections of their own, by ``type``."""
+
+    model: dict[str, Any] = Field(default_factory=dict)
+    loss: dict[str, Any] = Field(default_factory=dict)
+    window: Window = Field(default_factory=Window)
+    seed: int = 1
+    epochs: int = Field(default=15, ge=1)
+    patience: int = Field(default=4, ge=1)  # epochs without a better dev frame accuracy
+    batch_size: int = Field(default=512, ge=1)  # frames
+    optimizer: Literal["adam", "sgd"] = "adam"
+    schedule: Literal["linear", "newbob"] = "linear"
+    learning_rate: float = Field(default=1e-3, gt=0)
+    final_learning_rate: float = Field(default=1e-5, ge=0)  # of the linear schedule
+    weight_decay: float = Field(default=0.0, ge=0)
+    input_noise: float = Field(default=0.0, ge=0)  # standard deviation, of features of unit variance
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    device: str = "auto"
+    threads: int = Field(default=0, ge=0)  # on the CPU; 0: as many as torch finds cores
+
+
+@dataclass(frozen=True)
+class TrainInputs:
+    """Folders to train from: labelled features with their alignment, dev likewise, unlabelled ones, soft targets."""
+
+    features: Path
+    alignment: Path
+    dev_features: Path
+    dev_alignment: Path
+    unlabelled: Sequence[Path] = ()
+    soft_targets: Path | None = None
+
+
+def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any]:
+    """Train a net and write its model folder into ``work``; goes on at the last finished epoch found there.
+
+    Raises ConfigError when loss and targets do not fit, MismatchError when artefacts do not belong together.
+    """
+    device = choose_device(config.device)
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    loss = build_loss(config.loss, "loss")
+    source = _open(inputs)
+    if (loss.temperature is None) != (source.soft is None):
+        raise ConfigError(
+            "the loss is for hard labels, but soft targets were given: is the section the right one?"
+            if loss.temperature is None
+            else "the loss needs soft targets: give --soft-targets DIR"
+        )
+    if source.soft is not None:
+        source.soft.check(loss.temperature, source.alignment.tied_states)
+    dev = Source(FeatureDir.open(inputs.dev_features), Alignment.open(inputs.dev_alignment))
+    source.features.check_same_front_end(dev.features)
+    source.alignment.check_tied_states(dev.alignment.tied_states, str(inputs.dev_alignment))
+
+    store = FrameStore(source, config.window, device, hard_only=source.soft is None)
+    dev_store = FrameStore(dev, config.window, device, hard_only=True)
+    info = _model_info(config, source)
+    torch.manual_seed(int(rng_for(config.seed, "initialisation").integers(2**62)))
+    module = build_model(config.model, info.input_dim, info.num_pdfs, "model")
+    progress = load_progress(work / CHECKPOINT) or Progress()
+    brain = AcousticBrain(
+        module, loss, _schedule(config), progress, config.seed, _optimizer(config), _run_opts(config, device)
+    )
+    brain.train_batches = FrameBatches(store, config.batch_size, config.seed, config.input_noise)
+    brain.after_epoch = partial(_after_epoch, work)
+    first_epoch, start = progress.epoch, time.perf_counter()
+    brain.fit(
+        epochs_left(progress, config.epochs, config.patience),
+        DataLoader(brain.train_batches, batch_size=None),
+        DataLoader(FrameBatches(dev_store, DEV_BATCH), batch_size=None),
+    )
+    seconds = time.perf_counter() - start
+    module.load_state_dict(progress.best_weights)
+    save_model(work, module, info)
+    write_json(work / "log.json", {"curve": progress.curve, "best_epoch": progress.best_epoch})
+    (work / CHECKPOINT).unlink(missing_ok=True)
+    epochs = progress.epoch - first_epoch
+    return {
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "frames": len(store),
+        "labelled_frames": store.num_labelled,
+        "epochs": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "dev_frame_accuracy": progress.best_accuracy,
+        "frames_per_second": round(epochs * len(store) / seconds) if epochs else None,
+        "device": device,
+    }
+
+
+def _open(inputs: TrainInputs) -> Source:
+    return Source(
+        FeatureDir.open(inputs.features),
+        Alignment.open(inputs.alignment),
+        [FeatureDir.open(path) for path in inputs.unlabelled],
+        None if inputs.soft_targets is None else SoftTargetArchive.open(inputs.soft_targets),
+    )
+
+
+def _model_info(config: TrainConfig, source: Source) -> ModelInfo:
+    return ModelInfo(
+        model=config.model,
+        left=config.window.left,
+        right=config.window.right,
+        feature_dim=source.features.dim,
+        num_pdfs=source.alignment.num_pdfs,
+        features=source.features.identity,
+        tied_states=source.alignment.tied_states,
+        log_priors=tuple(float(p) for p in source.alignment.log_priors),
+    )
+
+
+def _after_epoch(work: Path, progress: Progress) -> None:
+    save_progress(work / CHECKPOINT, progress)
+    row = progress.curve[-1]
+    print(
+        f"epoch {progress.epoch}: loss {row['train_loss']:.4f}, dev cross-entropy {row['dev_cross_entropy']:.4f}, "
+        f"dev frame accuracy {100 * row['dev_frame_accuracy']:.2f} %, rate {row['learning_rate']:.2e}",
+        flush=True,
+    )
+
+
+def _schedule(config: TrainConfig) -> Schedule:
+    if config.schedule == "newbob":
+        return NewBob(config.learning_rate)
+    return Linear(config.learning_rate, config.final_learning_rate, config.epochs)
+
+
+def _optimizer(config: TrainConfig) -> Any:
+    if config.optimizer == "sgd":
+        return partial(torch.optim.SGD, lr=config.learning_rate, momentum=0.9, weight_decay=config.weight_decay)
+    return partial(torch.optim.AdamW, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True)
+
+
+def _run_opts(config: TrainConfig, device: str) -> dict[str, Any]:
+    precision = config.precision
+    if precision == "auto":
+        precision = "bf16" if has_fast_bfloat16(device) else "fp32"
+    return {"device": device, "precision": precision, "noprogressbar": False}
