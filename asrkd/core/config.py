@@ -66,6 +66,16 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     return value
 
 
+def merge(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """One mapping of several, section by section; a later value takes the place of an earlier one."""
+    result: dict[str, Any] = {}
+    for config in configs:
+        for key, value in config.items():
+            both = isinstance(value, dict) and isinstance(result.get(key), dict)
+            result[key] = merge([result[key], value]) if both else value
+    return result
+
+
 def apply_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of ``config`` with each ``section.key=value`` of ``overrides`` set; values are read as YAML."""
     result = json.loads(json.dumps(config))

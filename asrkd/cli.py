@@ -1,0 +1,80 @@
+"""``asrkd VERB``: reads arguments, makes one stage, runs it. A user's mistake is one line and exit code 1.
+
+Nothing heavy is imported before a stage is known to have work to do: a verb whose output stands returns at once.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from asrkd import __version__
+from asrkd.core.config import apply_overrides, load_yaml, merge, section
+from asrkd.core.errors import AsrkdError
+from asrkd.core.stage import run_stage
+from asrkd.verbs import VERBS, Verb
+
+_DESCRIPTION = "Acoustic-model distillation for speech recognition: ensemble, soft targets, student, WER."
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit code: 0, 1 for a user's mistake, 130 for Ctrl-C."""
+    arguments = _parser().parse_args(argv)
+    verb: Verb = arguments.verb
+    try:
+        config = merge([load_yaml(Path(path)) for path in arguments.config])
+        config = apply_overrides(config, arguments.set)
+        arguments.section = arguments.section or verb.section
+        outcome = verb.plan(arguments, section(config, arguments.section) if arguments.section else config)
+        if outcome is not None:
+            run_stage(outcome)
+    except AsrkdError as error:
+        print(f"asrkd {verb.name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        return 1
+    except KeyboardInterrupt:
+        print(f"asrkd {verb.name}: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """Exits with 1, not 2, on a mistake in the arguments, and says it in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="asrkd", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"asrkd {__version__}")
+    verbs = parser.add_subparsers(metavar="VERB", required=True)
+    for verb in VERBS:
+        child = verbs.add_parser(
+            verb.name,
+            help=verb.help,
+            description=verb.help + ".",
+            epilog=f"example:\n  {verb.example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        for names, options in verb.arguments:
+            child.add_argument(*names, **options)
+        child.add_argument(
+            "--config", action="append", default=[], metavar="YAML", help="recipe; a later one overrides an earlier"
+        )
+        child.add_argument(
+            "--section", default=verb.section, help=f"section of the recipe to use (default: {verb.section})"
+        )
+        child.add_argument(
+            "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one value of the recipe"
+        )
+        child.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+        child.set_defaults(verb=verb)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
