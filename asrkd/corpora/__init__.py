@@ -1,0 +1,1 @@
+"""Corpora: each file prepares or makes one kind, as parts in LibriSpeech's layout or as data dirs."""
