@@ -1,22 +1,25 @@
 """Archives of matrices and integer vectors keyed by utterance id: Kaldi's ark + scp, through kaldiio.
 
 Lines of an scp written here are ``utt_id FILE.ark:OFFSET`` with FILE relative to the scp's own folder, so that a
-folder may be renamed or moved. An scp written elsewhere (paths from the working directory, compressed matrices,
-row ranges aside) is read as it is. A line that is a command (``cmd |``) is refused unless it is allowed, since
-reading such a file runs it.
+folder may be renamed or moved. An scp written elsewhere (paths from the working directory, compressed or text
+matrices) is read as it is; row ranges are not. A line that is a command (``cmd |``) is refused unless it is allowed,
+since reading such a file runs it. kaldiio's own opening of files is not used: it runs commands, and unpickles.
 """
 
 import io
 import itertools
 import os
+import re
 import struct
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import IO, Any
 
 import kaldiio
 import numpy as np
+from kaldiio import matio
 from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError
@@ -32,7 +35,7 @@ SHARD_SIZE = 50
 class ArchiveWriter:
     """Writes one ark file; it gets its name, and its index, when the block ends without an error.
 
-    ``compression`` is Kaldi's compression method (2: two bytes a value, 3: one; see kaldiio), None for none.
+    ``compression`` is Kaldi's compression method (3: two bytes a value, 5: one; see kaldiio), None for none.
     """
 
     def __init__(self, ark: Path, compression: int | None = None):
@@ -47,6 +50,8 @@ class ArchiveWriter:
 
     def write(self, utt_id: str, value: Array) -> None:
         """Append a float32 matrix (num_frames, dim) or an int32 vector (num_frames,)."""
+        if not utt_id or any(c.isspace() for c in utt_id):
+            raise DataError(f"{self.ark}: {utt_id!r} can't be an utterance id: it is empty or holds spaces")
         if utt_id in self.offsets:
             raise DataError(f"{self.ark}: utterance {utt_id} is written twice")
         self.offsets[utt_id] = self._file.tell() + len(utt_id.encode()) + 1
@@ -61,7 +66,9 @@ class ArchiveWriter:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        if kind is None:
+        if kind is not None:
+            self._partial.unlink()
+        else:
             # The index first: an ark that has its name has its index too.
             with atomic_write(index_of(self.ark)) as index:
                 index.writelines(f"{utt} {self.ark.name}:{offset}\n" for utt, offset in self.offsets.items())
@@ -127,21 +134,27 @@ class Archive(Mapping[str, Array]):
             raise DataError(f"{self.scp}: utterance {utt_id} is not in it: were both made from one data dir?")
         entry = self._entries[utt_id]
         try:
-            value = kaldiio.load_mat(entry if is_pipe(entry) else self._located(entry))
+            value = _read_value(_output_of(entry)) if is_pipe(entry) else self._read(entry)
         except FileNotFoundError:
             raise DataError(f"{self.scp}: {utt_id}: its archive {entry} is missing") from None
-        except (ValueError, EOFError, OSError, UnicodeDecodeError, AssertionError, IndexError, struct.error) as error:
-            raise DataError(f"{self.scp}: {utt_id}: {entry} is not readable ({error}): cut short?") from None
-        if not isinstance(value, np.ndarray):
-            raise DataError(f"{self.scp}: {utt_id}: {entry} holds no matrix or vector")
+        except _UNREADABLE as error:
+            cause = " ".join(str(error).split()) or type(error).__name__
+            raise DataError(f"{self.scp}: {utt_id}: {entry} is not readable ({cause}): cut short?") from None
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             frame = int(np.argwhere(~np.isfinite(value))[0][0])
             raise DataError(f"{self.scp}: {utt_id}: NaN or infinity at frame {frame}: was the audio damaged?")
         return value
 
-    def _located(self, entry: str) -> str:
-        beside = self.scp.parent / entry
-        return str(beside) if _file_of(beside).exists() else entry
+    def _read(self, entry: str) -> Array:
+        if _ROW_RANGE.search(entry):
+            raise ValueError("row ranges are not supported")
+        name, colon, offset = entry.rpartition(":")
+        if not (colon and offset.isdecimal()):
+            name, offset = entry, "0"
+        beside = self.scp.parent / name
+        with open(beside if beside.exists() else name, "rb") as file:
+            file.seek(int(offset))
+            return _read_value(file)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -153,15 +166,60 @@ class Archive(Mapping[str, Array]):
         return utt_id in self._entries
 
 
-def _file_of(entry: Path) -> Path:
-    name, colon, offset = entry.name.rpartition(":")
-    return entry.with_name(name) if colon and offset.isdigit() else entry
+_ROW_RANGE = re.compile(r"\[[0-9:,]*\]$")
+
+_UNREADABLE = (
+    *(ValueError, EOFError, OSError, AssertionError, IndexError, struct.error, RuntimeError),
+    *(MemoryError, OverflowError, subprocess.SubprocessError),
+)
+"""What kaldiio raises on bytes that are no archive."""
+
+
+class _Whole:
+    """A file of which every read gives all the bytes asked for; kaldiio takes a vector that ends early for whole."""
+
+    def __init__(self, file: IO[bytes]):
+        self._file = file
+
+    def read(self, size: int) -> bytes:
+        if size < 0:
+            raise ValueError("a negative size")
+        value = self._file.read(size)
+        if len(value) != size:
+            raise EOFError(f"{size} bytes expected, {len(value)} are there")
+        return value
+
+
+def _read_value(file: IO[bytes]) -> Array:
+    """The matrix or vector at the place where ``file`` stands, in Kaldi's binary or text format."""
+    start = file.tell()
+    head = file.read(3)
+    file.seek(start)
+    if not head.startswith(b"\0B"):
+        value = matio.read_ascii_mat(file)
+    elif head == b"\0B\4":
+        value = matio.read_int32vector(_Whole(file))
+    else:
+        value = matio.read_matrix_or_vector(_Whole(file))
+    return np.asarray(value)
+
+
+def _output_of(command: str) -> IO[bytes]:
+    """What a command prints; CalledProcessError when it fails. Only for an archive opened with ``allow_pipes``."""
+    output = subprocess.run(["sh", "-c", command.strip().rstrip("|")], stdout=subprocess.PIPE, check=True)
+    return io.BytesIO(output.stdout)
 
 
 def is_pipe(entry: str) -> bool:
     """Whether Kaldi would run ``entry`` as a shell command."""
     entry = entry.strip()
     return entry.endswith("|") or entry.startswith("|")
+
+
+def split_line(line: str) -> tuple[str, str]:
+    """The id that a line begins with, and the rest; each empty where there is none. Blanks or tabs lie between."""
+    key, *rest = line.split(maxsplit=1) or [""]
+    return key, rest[0].strip() if rest else ""
 
 
 def read_scp(path: Path, allow_pipes: bool = False) -> dict[str, str]:
@@ -171,8 +229,7 @@ def read_scp(path: Path, allow_pipes: bool = False) -> dict[str, str]:
     """
     entries: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
-        utt_id, _, entry = line.strip().partition(" ")
-        entry = entry.strip()
+        utt_id, entry = split_line(line)
         if not utt_id or not entry:
             raise DataError(f"{path}:{number}: expected `id value`, found {line!r}")
         if utt_id in entries:

@@ -23,8 +23,8 @@ def audio_seconds(path: Path, sample_rate: Hertz = SAMPLE_RATE) -> Seconds:
     Raises DataError for a file that is missing, no audio, empty, of another rate or not mono.
     """
     try:
-        info = soundfile.info(str(path))
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+        info = soundfile.info(_name(path))
+    except _UNREADABLE as error:
         raise _unreadable(path, error) from None
     _check(path, info.samplerate, info.channels, info.frames, sample_rate)
     return float(info.frames / sample_rate)
@@ -36,17 +36,24 @@ def read_audio(path: Path, sample_rate: Hertz = SAMPLE_RATE) -> "NDArray[np.floa
     Raises DataError for what `audio_seconds` refuses, and for a file that ends before its header says.
     """
     try:
-        with soundfile.SoundFile(str(path)) as file:
+        with soundfile.SoundFile(_name(path)) as file:
             _check(path, file.samplerate, file.channels, file.frames, sample_rate)
             expected = file.frames
             samples = file.read(dtype="float32")
-    except (soundfile.LibsndfileError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise _unreadable(path, error) from None
     if len(samples) != expected:
         raise DataError(f"{path}: {len(samples)} of {expected} samples are there: was the file cut short?")
     if not np.isfinite(samples).all():
         raise DataError(f"{path}: holds samples that are not finite numbers")
     return samples
+
+
+_UNREADABLE = (soundfile.LibsndfileError, RuntimeError, TypeError)  # TypeError: headerless .raw
+
+
+def _name(path: Path) -> str:
+    return str(path.absolute())  # libsndfile takes a bare "-" for standard input
 
 
 def _check(path: Path, rate: int, channels: int, frames: int, expected_rate: int) -> None:

@@ -12,6 +12,7 @@ A recipe's YAML has one section a verb. Each section's dataclass stands beside t
 
 import difflib
 import json
+import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +30,7 @@ Config = TypeVar("Config")
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """Plain YAML only, and a key given twice is an error, where YAML would quietly keep the last."""
+    """Plain YAML only; a key given twice is an error, where YAML would quietly keep the last; 1e-3 is a number."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -37,6 +38,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         if repeated:
             raise ConfigError(f"key {repeated[0]!r} is given twice{_position(node.start_mark)}")
         return super().construct_mapping(node, deep)
+
+
+# YAML 1.1, which PyYAML reads, takes 1.0e-3 for a number and 1e-3 for text.
+_UniqueKeyLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)[eE][-+]?[0-9]+$"), list("-+.0123456789")
+)
 
 
 def _position(mark: Any) -> str:
@@ -54,10 +61,11 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """A YAML mapping from ``text``; ``where`` names it in errors."""
     try:
         value = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader by inheritance)
+        json.dumps(value, allow_nan=False)  # a configuration is hashed as JSON, so no dates, sets or loops
     except yaml.YAMLError as error:
         cause = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise ConfigError(f"{where}{_position(getattr(error, 'problem_mark', None))}: {cause}") from None
-    except ConfigError as error:
+    except (ConfigError, TypeError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: {error}") from None
     if value is None:
         return {}

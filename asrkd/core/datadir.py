@@ -16,7 +16,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from asrkd.core.archive import is_pipe, read_scp
+from asrkd.core.archive import is_pipe, read_scp, split_line
 from asrkd.core.audio import SAMPLE_RATE, Hertz, Seconds, read_audio
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import atomic_write, read_lines
@@ -57,7 +57,10 @@ class DataDir:
         output = subprocess.run(["sh", "-c", entry.rstrip("| ")], capture_output=True, check=False)
         if output.returncode:
             raise DataError(f"wav.scp: {utt_id}: command {shlex.quote(entry)} failed (exit {output.returncode})")
-        samples, rate = soundfile.read(io.BytesIO(output.stdout), dtype="float32")
+        try:
+            samples, rate = soundfile.read(io.BytesIO(output.stdout), dtype="float32")
+        except (soundfile.LibsndfileError, RuntimeError) as error:
+            raise DataError(f"wav.scp: {utt_id}: command {shlex.quote(entry)} gives no audio ({error})") from None
         if rate != sample_rate or samples.ndim != 1:
             raise DataError(f"wav.scp: {utt_id}: command gives {rate} Hz, {sample_rate} Hz mono expected")
         return samples
@@ -142,12 +145,12 @@ def _write(path: Path, rows: Iterable[tuple[str, str]]) -> None:
 def _table(path: Path, may_be_empty: bool = False) -> dict[str, str]:
     table: dict[str, str] = {}
     for number, line in enumerate(read_lines(path), 1):
-        key, _, value = line.strip().partition(" ")
-        if not key or not (value.strip() or may_be_empty):
+        key, value = split_line(line)
+        if not key or not (value or may_be_empty):
             raise DataError(f"{path}:{number}: expected `id value`, found {line!r}")
         if key in table:
             raise DataError(f"{path}:{number}: {key} is there twice")
-        table[key] = value.strip()
+        table[key] = value
     return table
 
 

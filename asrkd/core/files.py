@@ -46,7 +46,8 @@ def read_json(path: Path) -> Any:
 def read_lines(path: Path) -> list[str]:
     """Lines of a UTF-8 text file, without their ends; a missing or undecodable file is a DataError."""
     try:
-        return path.read_text(encoding="utf-8").splitlines()
+        # Not splitlines, which also cuts at form feeds and Unicode's separators.
+        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n") if path.stat().st_size else []
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except IsADirectoryError:

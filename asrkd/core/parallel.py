@@ -7,9 +7,13 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 from tqdm import tqdm
+
+from asrkd.core.errors import AsrkdError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,16 +36,27 @@ def map_shards(
     """``[function(shard) for shard in shards]`` over ``jobs`` forked processes, with a progress bar.
 
     Workers inherit the parent's memory (a graph is loaded once, then shared), end with their parent even
-    when it is killed, and use one thread each. The first exception is raised here and stops the rest.
+    when it is killed, and use one thread each. The first exception is raised here and stops the rest; a worker that
+    is killed is an AsrkdError, where multiprocessing's Pool would wait for its answer for ever.
     """
     if jobs <= 1 or len(shards) <= 1 or "fork" not in multiprocessing.get_all_start_methods():
         return [function(shard) for shard in _progress(shards, len(shards), description)]
     global _function
     _function = function
     context = multiprocessing.get_context("fork")
+    others = set(multiprocessing.active_children())
     try:
-        with context.Pool(min(jobs, len(shards)), _start_worker, (os.getpid(),)) as pool:
-            return list(_progress(pool.imap(_call, shards), len(shards), description))
+        with ProcessPoolExecutor(min(jobs, len(shards)), context, _start_worker, (os.getpid(),)) as pool:
+            try:
+                return list(_progress(pool.map(_call, shards), len(shards), description))
+            except BaseException:
+                for worker in set(multiprocessing.active_children()) - others:
+                    worker.kill()
+                raise
+    except BrokenProcessPool:
+        raise AsrkdError(
+            f"{description or 'a worker'}: a worker process was killed: out of memory? Try fewer jobs"
+        ) from None
     finally:
         _function = None
 

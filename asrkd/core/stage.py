@@ -63,7 +63,7 @@ def run_stage(stage: Stage) -> bool:
         if _stands(stage.output, key):  # another process finished it while this one waited
             _say(f"{stage.name}: {stage.output} stands, skipped")
             return False
-        if (partial / DESCRIPTION).is_file() and read_json(partial / DESCRIPTION)["key"] == key:
+        if (partial / DESCRIPTION).is_file() and _stands(partial, key):
             _commit(partial, stage.output)  # killed between the description and the rename
             return True
         _prepare(partial, key)
@@ -87,7 +87,7 @@ def describe(folder: Path) -> dict[str, Any]:
             else "has the stage that makes it been run?"
         )
         raise DataError(f"{folder} is not a finished stage's output; {cause}")
-    description: dict[str, Any] = read_json(folder / DESCRIPTION)
+    description = _read_description(folder)
     if damage := _damage(folder, description):
         raise DataError(f"{folder}: {damage}; remove the folder and run its stage again")
     return description
@@ -99,7 +99,7 @@ def input_key(path: Path) -> str:
         partial = path.with_name(path.name + ".partial")
         cause = f"; {partial} is there: its stage was cut off, run it again" if partial.exists() else ""
         raise DataError(f"input {path} does not exist{cause}")
-    absolute = path.absolute()
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 (without "..", which Path.absolute keeps)
     for parent in (absolute, *absolute.parents):
         if (parent / DESCRIPTION).is_file():
             return f"{describe(parent)['key']}:{absolute.relative_to(parent).as_posix()}"
@@ -120,13 +120,25 @@ def _folder_key(folder: Path) -> str:
 def _stands(output: Path, key: str) -> bool:
     if not (output / DESCRIPTION).is_file():
         return False
-    description = read_json(output / DESCRIPTION)
+    try:
+        description = _read_description(output)
+    except DataError as error:
+        _say(f"{error}; making it again")
+        return False
     if description["key"] != key:
         return False
     if damage := _damage(output, description):
         _say(f"{output}: {damage}; making it again")
         return False
     return True
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    """The description as it was written, or a DataError."""
+    description = read_json(folder / DESCRIPTION)
+    if not isinstance(description, dict) or not {"key", "files"} <= set(description):
+        raise DataError(f"{folder / DESCRIPTION} is no stage's description: was it edited?")
+    return description
 
 
 def _damage(folder: Path, description: Mapping[str, Any]) -> str:
@@ -144,6 +156,7 @@ def _prepare(partial: Path, key: str) -> None:
     """Keep what an earlier run with the same key committed; clear what another left."""
     started = partial / _STARTED
     if started.is_file() and read_json(started)["key"] == key:
+        (partial / DESCRIPTION).unlink(missing_ok=True)
         return
     for child in partial.iterdir():
         shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
