@@ -1,0 +1,124 @@
+"""Scores on disk: words.json and frames.json of one system on one set, each with counts by utterance."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from asrkd.core.datadir import read_data_dir
+from asrkd.core.device import choose_device
+from asrkd.core.errors import DataError
+from asrkd.core.files import read_json, write_json
+from asrkd.features.store import FeatureDir
+from asrkd.hmm.alignment import Alignment
+from asrkd.hmm.deltas import add_deltas
+from asrkd.hmm.tied_states import TiedStates
+from asrkd.models.saved import check_belongs, load_model
+from asrkd.scoring.frames import score_frames
+from asrkd.scoring.words import read_text, score_words
+from asrkd.targets.averaging import Combination, Ensemble, combine
+
+TEMPERATURES = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
+"""Where the cross-entropy of softmax(z / T) is measured: its least says how over-confident a net is."""
+
+LogPosteriors = Callable[[str], NDArray[np.float32]]
+
+
+def word_scores(data_dir: Path, decoded: Path, work: Path) -> dict[str, Any]:
+    """Score a decode folder's hyp.txt against a data dir's text; writes words.json."""
+    text = read_data_dir(data_dir).text
+    if text is None:
+        raise DataError(f"{data_dir} has no transcripts (no file `text`) to score against")
+    scores = score_words(text, read_text(decoded / "hyp.txt"))
+    total = scores.total
+    summary = {
+        "wer": scores.wer,
+        "errors": total.errors,
+        "words": total.words,
+        "substitutions": total.substitutions,
+        "deletions": total.deletions,
+        "insertions": total.insertions,
+        "sentence_error_rate": scores.sentence_error_rate,
+        "missing": list(scores.missing),
+    }
+    by_utterance = {utt: [counts.errors, counts.words] for utt, counts in scores.utterances.items()}
+    decoding = read_json(decoded / "decode.json")
+    kept = {name: decoding[name] for name in ("acoustic_scale", "rtf", "num_partial", "num_failed") if name in decoding}
+    write_json(work / "words.json", {**summary, "decoding": kept, "utterances": by_utterance})
+    if scores.missing:
+        print(f"score: {len(scores.missing)} utterances have no hypothesis, {scores.missing[0]} first: deletions")
+    print(f"score: WER {100 * scores.wer:.2f} % ({total.errors} of {total.words} words)", flush=True)
+    return summary
+
+
+def net_frame_scores(
+    features_dir: Path, alignment_dir: Path, models: Sequence[Path], work: Path, combination: Combination = "arithmetic"
+) -> dict[str, Any]:
+    """Frame accuracy, cross-entropy and calibration of a net or an ensemble; writes frames.json."""
+    device = choose_device("auto")
+    features, alignment = FeatureDir.open(features_dir), Alignment.open(alignment_dir)
+    ensemble = Ensemble([load_model(path, device) for path in models], combination)
+    check_belongs(ensemble.models[0], features.identity, alignment.tied_states)
+    curve = np.zeros(len(TEMPERATURES))
+
+    def log_posteriors(utt_id: str) -> NDArray[np.float32]:
+        logits = ensemble.logits(features.load(utt_id))
+        labels = torch.from_numpy(alignment.pdf_ids(utt_id)).long().to(logits[0].device)
+        for index, temperature in enumerate(TEMPERATURES):
+            softened = combine(logits, temperature, combination)
+            if len(softened) == len(labels):  # otherwise the scorer says so
+                curve[index] -= float(softened.gather(1, labels[:, None]).sum())
+        return combine(logits, 1.0, combination).cpu().numpy()
+
+    extra = {"parameters": ensemble.num_parameters}
+    return _frame_scores(features, alignment, log_posteriors, work, extra=extra, temperature_sums=curve)
+
+
+def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work: Path) -> dict[str, Any]:
+    """The same of a GMM, whose posteriors are likelihoods times the alignment's priors, normalised."""
+    features, alignment = FeatureDir.open(features_dir), Alignment.open(alignment_dir)
+    tied_states = TiedStates.read(model)
+    alignment.check_tied_states(tied_states.hash, str(model))
+    log_priors = alignment.log_priors
+
+    def log_posteriors(utt_id: str) -> NDArray[np.float32]:
+        joint = torch.from_numpy(tied_states.log_likelihoods(add_deltas(features.load(utt_id))) + log_priors)
+        return torch.log_softmax(joint, dim=-1).numpy()
+
+    return _frame_scores(features, alignment, log_posteriors, work, extra={"parameters": tied_states.num_parameters})
+
+
+def _frame_scores(
+    features: FeatureDir,
+    alignment: Alignment,
+    log_posteriors: LogPosteriors,
+    work: Path,
+    *,
+    extra: dict[str, Any],
+    temperature_sums: NDArray[np.float64] | None = None,
+) -> dict[str, Any]:
+    failed = set(alignment.failed)
+    utt_ids = [utt_id for utt_id in features.utt_ids if utt_id not in failed]
+    scores = score_frames(log_posteriors, {utt: alignment.pdf_ids(utt) for utt in utt_ids}, utt_ids)
+    summary: dict[str, Any] = {
+        **extra,
+        "frame_accuracy": scores.accuracy,
+        "cross_entropy": scores.nll,
+        "ece": scores.calibration.expected_error,
+        "frames": scores.num_frames,
+    }
+    details: dict[str, Any] = {
+        "calibration": scores.calibration.table(),
+        "utterances": {utt: [counts.correct, counts.total] for utt, counts in scores.utterances.items()},
+    }
+    if temperature_sums is not None:
+        details["temperature_curve"] = [
+            {"temperature": temperature, "cross_entropy": value}
+            for temperature, value in zip(TEMPERATURES, (temperature_sums / scores.num_frames).tolist(), strict=True)
+        ]
+    write_json(work / "frames.json", {**summary, **details})
+    print(f"frames: accuracy {100 * scores.accuracy:.2f} % of {scores.num_frames} frames", flush=True)
+    return summary

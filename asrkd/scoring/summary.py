@@ -1,0 +1,212 @@
+"""The report's numbers: every system's scores, compared on the same resamples, as one mapping.
+
+Reads an experiment folder by its layout: ``eval/SYSTEM/SET/{words,frames}`` of the systems gmm, teacher.1 ...,
+ensemble, distilled and distilled_small; ``teachers/N``, ``student`` and ``student_small`` for their learning curves;
+``soft_targets``, ``tune`` and all stages' descriptions. The baseline is the mean over the teachers.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from pydantic.dataclasses import dataclass
+
+from asrkd.core.config import STRICT
+from asrkd.core.datadir import read_data_dir
+from asrkd.core.errors import DataError
+from asrkd.core.files import read_json
+from asrkd.core.stage import describe
+from asrkd.scoring.significance import Difference, PairedBootstrap
+
+SETS = ("dev", "test")
+SINGLE = ("gmm", "ensemble", "distilled", "distilled_small")
+METRICS = {"frame_accuracy": "frames", "wer": "words"}
+PAIRS = (
+    ("ensemble", "baseline"),
+    ("distilled", "baseline"),
+    ("distilled", "ensemble"),
+    ("distilled_small", "baseline"),
+    ("baseline", "gmm"),
+)
+
+PAPER = (
+    {"name": "baseline", "frame_accuracy": 0.589, "wer": 0.109},
+    {"name": "ensemble", "frame_accuracy": 0.611, "wer": 0.107},
+    {"name": "distilled", "frame_accuracy": 0.608, "wer": 0.107},
+)
+"""Hinton, Vinyals and Dean 2015, table 1."""
+
+Scores = Mapping[str, Mapping[str, Any]]  # system -> words.json or frames.json
+
+
+@dataclass(frozen=True, config=STRICT)
+class ReportConfig:
+    """What the report says of itself, and the seed of its resamples."""
+
+    recipe: str = "recipe"
+    note: str = ""  # one sentence that says what the data are
+    seed: int = 0
+
+
+def summarise(config: ReportConfig, experiment: Path) -> dict[str, Any]:
+    """report.json's content. DataError when a system has not been scored."""
+    teachers = sorted((path.name for path in (experiment / "eval").glob("teacher.*")), key=_number)
+    if not teachers:
+        raise DataError(f"{experiment}/eval holds no teacher's scores: have the scoring stages been run?")
+    names = [*teachers, *(name for name in SINGLE if (experiment / "eval" / name).is_dir())]
+    scores = {kind: {where: _read(experiment, names, where, kind) for where in SETS} for kind in METRICS.values()}
+    bootstraps = {kind: _bootstrap(scores[kind]["test"], config.seed) for kind in scores}
+    soft_targets = describe(experiment / "soft_targets")["summary"]
+    student = describe(experiment / "student")
+    ratio = bootstraps["frames"].transfer_ratio(teachers, "ensemble", "distilled")
+    return {
+        "recipe": config.recipe,
+        "num_pdfs": soft_targets["dense_bytes_per_frame"] // 4,
+        "num_teachers": len(teachers),
+        "temperature": soft_targets["temperature"],
+        "alpha": student["config"].get("loss", {}).get("alpha"),
+        "data": {**_data(experiment), "note": config.note},
+        "systems": [_system(name, teachers, scores, bootstraps) for name in _order(names)],
+        "transfer_ratio": {"value": ratio.estimate, "low": ratio.low, "high": ratio.high, "reliable": ratio.reliable},
+        "comparisons": _comparisons(bootstraps, teachers, names),
+        "soft_targets": soft_targets,
+        "tuning": _tuning(experiment),
+        "curves": _curves(experiment),
+        "calibration": {
+            name: {"ece": scores["frames"]["test"][name]["ece"], "bins": scores["frames"]["test"][name]["calibration"]}
+            for name in names
+        },
+        "temperature_curves": {
+            name: scores["frames"]["test"][name]["temperature_curve"]
+            for name in names
+            if "temperature_curve" in scores["frames"]["test"][name]
+        },
+        "paper": list(PAPER),
+        "seconds": _seconds(experiment),
+        "environment": {"device": student["summary"]["device"]},
+    }
+
+
+def _number(name: str) -> int:
+    return int(name.rpartition(".")[2])
+
+
+def _order(names: Sequence[str]) -> list[str]:
+    return [name for name in ("gmm", "baseline", *SINGLE[1:]) if name == "baseline" or name in names]
+
+
+def _read(experiment: Path, names: Sequence[str], where: str, kind: str) -> dict[str, Any]:
+    return {name: read_json(experiment / "eval" / name / where / kind / f"{kind}.json") for name in names}
+
+
+def _bootstrap(scores: Scores, seed: int) -> PairedBootstrap:
+    counts = {name: {utt: pair[0] for utt, pair in score["utterances"].items()} for name, score in scores.items()}
+    over = {utt: pair[1] for utt, pair in next(iter(scores.values()))["utterances"].items()}
+    return PairedBootstrap(counts, over, seed=seed)
+
+
+def _system(
+    name: str,
+    teachers: Sequence[str],
+    scores: Mapping[str, Mapping[str, Scores]],
+    bootstraps: Mapping[str, PairedBootstrap],
+) -> dict[str, Any]:
+    members = list(teachers) if name == "baseline" else [name]
+
+    def mean(kind: str, where: str, field: str) -> float:
+        return fmean(scores[kind][where][member][field] for member in members)
+
+    words = [scores["words"]["test"][member] for member in members]
+    system: dict[str, Any] = {
+        "name": name,
+        "parameters": round(mean("frames", "test", "parameters")),
+        "cross_entropy": {where: mean("frames", where, "cross_entropy") for where in SETS},
+        "ece": mean("frames", "test", "ece"),
+        **{field: fmean(w[field] for w in words) for field in ("errors", "substitutions", "deletions", "insertions")},
+        "words": words[0]["words"],
+        "acoustic_scale": fmean(w["decoding"]["acoustic_scale"] for w in words),
+        "real_time_factor": fmean(w["decoding"]["rtf"] for w in words),
+    }
+    for metric, kind in METRICS.items():
+        interval = bootstraps[kind].rate(*members)
+        system[metric] = {where: mean(kind, where, metric) for where in SETS}
+        system[metric] |= {"low": interval.low, "high": interval.high}
+    if name == "baseline":
+        system["per_seed"] = [_seed(member, scores) for member in members]
+        system["spread"] = {
+            metric: {
+                where: stdev(scores[kind][where][member][metric] for member in members) if len(members) > 1 else 0.0
+                for where in SETS
+            }
+            for metric, kind in METRICS.items()
+        }
+    return system
+
+
+def _seed(member: str, scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, Any]:
+    row: dict[str, Any] = {"seed": _number(member), "errors": scores["words"]["test"][member]["errors"]}
+    for metric, kind in METRICS.items():
+        row[metric] = {where: scores[kind][where][member][metric] for where in SETS}
+    return row
+
+
+def _comparisons(
+    bootstraps: Mapping[str, PairedBootstrap], teachers: Sequence[str], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    rows = []
+    for a, b in PAIRS:
+        if any(name != "baseline" and name not in names for name in (a, b)):
+            continue
+        first, second = (teachers if name == "baseline" else name for name in (a, b))
+        for metric, kind in METRICS.items():
+            difference: Difference = bootstraps[kind].difference(first, second)
+            values = asdict(difference)
+            rows.append(
+                {
+                    "a": a,
+                    "b": b,
+                    "metric": metric,
+                    "difference": values["estimate"],
+                    "low": values["low"],
+                    "high": values["high"],
+                    "p": values["p_value"],
+                }
+            )
+    return rows
+
+
+def _data(experiment: Path) -> dict[str, Any]:
+    sets = {}
+    for folder in sorted(path for path in (experiment / "data").iterdir() if (path / "wav.scp").is_file()):
+        data = read_data_dir(folder)
+        sets[folder.name] = {
+            "hours": round(data.seconds / 3600, 4),
+            "utterances": len(data.wav),
+            "speakers": len(set(data.utt2spk.values())),
+        }
+    return sets
+
+
+def _tuning(experiment: Path) -> list[dict[str, Any]]:
+    chosen = experiment / "chosen"
+    return read_json(chosen / "tried.json") if chosen.is_dir() else []
+
+
+def _curves(experiment: Path) -> dict[str, Any]:
+    folders = {f"teacher.{path.name}": path for path in sorted((experiment / "teachers").iterdir())}
+    folders |= {"distilled": experiment / "student", "distilled_small": experiment / "student_small"}
+    return {
+        name: read_json(path / "log.json")["curve"] for name, path in folders.items() if (path / "log.json").is_file()
+    }
+
+
+def _seconds(experiment: Path) -> dict[str, float]:
+    """Seconds by stage name, summed over the folders that the stage made."""
+    seconds: dict[str, float] = {}
+    for path in sorted(experiment.rglob("stage.json")):
+        description = read_json(path)
+        name = str(path.parent.relative_to(experiment).parts[0])
+        seconds[name] = round(seconds.get(name, 0.0) + description["seconds"], 2)
+    return seconds
