@@ -1,0 +1,1 @@
+"""From acoustic scores to words: scaled log-likelihoods, graph search, tuning of the acoustic scale."""

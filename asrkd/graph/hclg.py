@@ -1,0 +1,239 @@
+"""HCLG: what the search walks. From right to left: grammar, lexicon, phonetic context, HMM states.
+
+The recipe is Kaldi's ``utils/mkgraph.sh`` (Mohri, Pereira and Riley 2002, "Weighted finite-state transducers in
+speech recognition"): compose and determinise with disambiguation symbols, drop these, minimise, and put the self
+loops on last. Two graphs are written: one with transition-ids on the input side, for Kaldi's own tools, and one with
+pdf + 1 (0 is epsilon), so that a matrix (frames, num_pdfs) goes into the search as it is.
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import kaldi_hmm_gmm as khg
+import kaldifst
+import kaldilm
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from asrkd.core.config import STRICT
+from asrkd.core.errors import DataError, MismatchError
+from asrkd.core.files import write_json
+from asrkd.graph.fst import FstArrays, from_kaldifst, read_fst, to_kaldifst, write_fst
+from asrkd.hmm.kaldi_io import kaldi_errors
+from asrkd.hmm.tied_states import TiedStates
+from asrkd.lang.phones import BACKOFF, EPSILON, SymbolTable, disambiguation_ids, read_symbols, write_symbols
+
+
+@dataclass(frozen=True, config=STRICT)
+class GraphConfig:
+    """How transition probabilities weigh in the graph (Kaldi's defaults)."""
+
+    transition_scale: Annotated[float, Field(ge=0)] = 1.0
+    """Factor on the log probabilities of leaving an HMM state."""
+    self_loop_scale: Annotated[float, Field(ge=0)] = 0.1
+    """Factor on the log probabilities of staying in one; near the acoustic scale, since they accrue per frame."""
+
+
+@plain_dataclass(frozen=True)
+class StateModel:
+    """What a graph takes from a tied-state model: the wheel's own tree and transition model, which must be kept
+    alive, the pdf of each transition-id (entry 0 is no transition), and the hash that says which model it is.
+    """
+
+    tree: khg.ContextDependency
+    transitions: khg.TransitionModel
+    pdf_of_tid: NDArray[np.integer[Any]]
+    hash: str
+
+    @classmethod
+    def load(cls, tied_states: Path) -> "StateModel":
+        """Of a tied-state model's folder."""
+        model = TiedStates.read(tied_states)
+        return cls(
+            model.tree.kaldi, model.transition_model.to_kaldi(model.tree), np.asarray(model.pdf_of_tid), model.hash
+        )
+
+    @property
+    def num_pdfs(self) -> int:
+        return int(self.pdf_of_tid[1:].max()) + 1
+
+
+def make_graph(config: GraphConfig, lang: Path, tied_states: Path, work: Path) -> dict[str, Any]:
+    """Build HCLG of a lang dir (with its lm.arpa) and a tied-state model into ``work``; returns graph.json's content.
+
+    Raises MismatchError where the two have different phones, and DataError for files that are missing, damaged or
+    that Kaldi refuses (a lexicon without disambiguation symbols, say).
+    """
+    check_same_phones(lang / "phones.txt", tied_states / "phones.txt")
+    model = StateModel.load(tied_states)
+    hclg = compose_graph(config, lang, model)
+    return write_graph(work, hclg, model, read_symbols(lang / "words.txt"), config)
+
+
+def import_graph(kaldi_graph: Path, tied_states: Path, work: Path) -> dict[str, Any]:
+    """Take over a graph dir that Kaldi's ``mkgraph.sh`` made (HCLG.fst, words.txt) for its tied-state model."""
+    check_same_phones(kaldi_graph / "phones.txt", tied_states / "phones.txt")
+    hclg = read_fst(kaldi_graph / "HCLG.fst")
+    return write_graph(work, hclg, StateModel.load(tied_states), read_symbols(kaldi_graph / "words.txt"), None)
+
+
+def compose_graph(config: GraphConfig, lang: Path, model: StateModel) -> FstArrays:
+    """HCLG with transition-ids on the input side, of a lang dir and a tied-state model."""
+    phones, words = read_symbols(lang / "phones.txt"), read_symbols(lang / "words.txt")
+    if not {BACKOFF} <= phones.keys() & words.keys():
+        raise DataError(f"{lang}: phones.txt and words.txt must both hold {BACKOFF}: is it a lang dir?")
+    grammar = compile_grammar(lang / "lm.arpa", lang / "words.txt")
+    with kaldi_errors(f"{lang}: graph"):
+        lexicon_grammar = compose_lexicon(lang / "L_disambig.fst", grammar, phones, words)
+        del grammar
+        return compose_states(config, lexicon_grammar, model, disambiguation_ids(phones))
+
+
+def compile_grammar(arpa: Path, words: Path) -> kaldifst.StdVectorFst:
+    """G of an ARPA language model over the ids of words.txt; n-grams with other words are left out, as by Kaldi."""
+    if not arpa.is_file():
+        raise DataError(f"{arpa} is missing: has a language model been estimated into the lang dir?")
+    with _captured_stderr() as messages:
+        try:
+            text = kaldilm.arpa2fst(
+                input_arpa=str(arpa), disambig_symbol=BACKOFF, read_symbol_table=str(words), max_arpa_warnings=0
+            )
+        except RuntimeError as error:
+            raise DataError(f"{arpa}: not read as an ARPA model ({_last_line(str(error))}): damaged?") from None
+    if not text.strip():
+        raise DataError(f"{arpa}: no ARPA model is in it ({_last_line(messages())}): is it the right file?")
+    grammar = kaldifst.compile(text, acceptor=False)
+    kaldifst.arcsort(grammar, "ilabel")
+    return grammar
+
+
+def compose_lexicon(
+    lexicon: Path, grammar: kaldifst.StdVectorFst, phones: SymbolTable, words: SymbolTable
+) -> kaldifst.StdVectorFst:
+    """min(det(L o G)): phones in, words out."""
+    arrays = read_fst(lexicon)
+    fst = to_kaldifst(arrays)
+    pair = phones[BACKOFF], words[BACKOFF]
+    if not (arrays.arcs["ilabel"] == pair[0]).any():  # Kaldi's own L_disambig.fst has them already
+        kaldifst.add_self_loops(fst, [pair[0]], [pair[1]])
+    kaldifst.arcsort(fst, "olabel")
+    composed = kaldifst.compose(fst, grammar)
+    if composed.num_states == 0:
+        raise DataError(f"{lexicon}: shares no word with the language model: is it of the same words.txt?")
+    kaldifst.determinize_star(composed, use_log=True)
+    kaldifst.minimize_encoded(composed)
+    return composed
+
+
+def compose_states(
+    config: GraphConfig, lexicon_grammar: kaldifst.StdVectorFst, model: StateModel, disambiguation: list[int]
+) -> FstArrays:
+    """H o C o (L o G): transition-ids in, words out, with self loops."""
+    tree, transitions = model.tree, model.transitions
+    context, windows = kaldifst.compose_context(
+        disambig_syms=disambiguation,
+        context_width=tree.context_width,
+        central_position=tree.central_position,
+        ifst=lexicon_grammar,
+    )
+    kaldifst.arcsort(context, "ilabel")
+    states, disambiguation_tids = khg.get_h_transducer(
+        ilabel_info=windows,
+        ctx_dep=tree,
+        trans_model=transitions,
+        config=khg.HTransducerConfig(transition_scale=config.transition_scale),
+    )
+    kaldifst.arcsort(states, "olabel")
+    composed = kaldifst.compose(states, context)
+    del states, context
+    kaldifst.determinize_star(composed, use_log=True)
+    arrays = from_kaldifst(composed)
+    labels = arrays.arcs["ilabel"]
+    composed = to_kaldifst(arrays.relabelled(np.where(np.isin(labels, disambiguation_tids), 0, labels)))
+    kaldifst.minimize_encoded(composed)
+    with_loops = khg.add_self_loops(
+        self_loop_scale=config.self_loop_scale, disambig_syms=[], reorder=True, trans_model=transitions, ifst=composed
+    )
+    return from_kaldifst(with_loops)
+
+
+def with_pdf_labels(hclg: FstArrays, pdf_of_tid: NDArray[np.integer[Any]], where: str) -> FstArrays:
+    """``hclg`` with pdf + 1 for each transition-id on the input side; epsilons stay 0.
+
+    ``pdf_of_tid`` is indexed by transition-id (entry 0 is no transition). Raises MismatchError for a larger id.
+    """
+    labels = hclg.arcs["ilabel"]
+    if len(labels) and not 0 <= labels.min() <= labels.max() < len(pdf_of_tid):
+        raise MismatchError(
+            f"{where}: transition-id {int(labels.max())} is in the graph, the tied-state model has "
+            f"{len(pdf_of_tid) - 1}: was the graph built with another model?"
+        )
+    return hclg.relabelled(np.where(labels > 0, np.asarray(pdf_of_tid)[labels] + 1, 0))
+
+
+def write_graph(
+    work: Path, hclg: FstArrays, model: StateModel, words: SymbolTable, config: GraphConfig | None
+) -> dict[str, Any]:
+    """Write a graph dir; the scales are unknown (null) for a graph that was made elsewhere."""
+    if hclg.num_states == 0 or not np.isfinite(hclg.final).any():
+        raise DataError("the decoding graph is empty: do lexicon and language model share no words?")
+    write_fst(work / "HCLG.fst", hclg)
+    write_fst(work / "HCLG.pdf.fst", with_pdf_labels(hclg, model.pdf_of_tid, str(work / "HCLG.fst")))
+    write_symbols(work / "words.txt", words)
+    description = {
+        "tied_states": model.hash,
+        "num_pdfs": model.num_pdfs,
+        "num_states": hclg.num_states,
+        "num_arcs": len(hclg.arcs),
+        "num_words": len(words),
+        "self_loop_scale": None if config is None else config.self_loop_scale,
+        "transition_scale": None if config is None else config.transition_scale,
+    }
+    write_json(work / "graph.json", description)
+    return description
+
+
+def check_same_phones(path: Path, other: Path) -> None:
+    """MismatchError unless two phones.txt give the same ids to the same phones (disambiguation symbols aside)."""
+    first, second = (
+        {phone: number for phone, number in read_symbols(table).items() if not phone.startswith("#")}
+        for table in (path, other)
+    )
+    for phone in sorted((first.keys() | second.keys()) - {EPSILON}):
+        if first.get(phone) != second.get(phone):
+            raise MismatchError(
+                f"{path} and {other}: phone {phone} is {first.get(phone, 'absent')} in one and "
+                f"{second.get(phone, 'absent')} in the other: was the model trained with another lexicon?"
+            )
+
+
+@contextmanager
+def _captured_stderr() -> Iterator[Any]:
+    """Keep what the wheel's C++ prints to the terminal; yields a function that gives it."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+
+        def messages() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace")
+
+        try:
+            yield messages
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].removeprefix("[E] ").strip() if lines else "nothing said"
