@@ -1,5 +1,6 @@
 """Reading audio: 16 kHz mono by contract, and whole. Samples are float32 in [-1, 1]."""
 
+import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -16,11 +17,15 @@ Seconds: TypeAlias = float
 
 SAMPLE_RATE: Hertz = 16_000
 
+_STREAMED = 0x7FFF0000
+"""WAV data sizes from here on are what programs write that did not know the length: no size at all."""
+
 
 def audio_seconds(path: Path, sample_rate: Hertz = SAMPLE_RATE) -> Seconds:
     """Length of the audio file ``path`` by its header, after checking rate and channels.
 
-    Raises DataError for a file that is missing, no audio, empty, of another rate or not mono.
+    Raises DataError for a file that is missing, no audio, empty, of another rate or not mono, and for a WAV file
+    that is cut short.
     """
     try:
         info = soundfile.info(_name(path))
@@ -63,6 +68,22 @@ def _check(path: Path, rate: int, channels: int, frames: int, expected_rate: int
         raise DataError(f"{path}: has {channels} channels, one expected: mix or select one first")
     if frames <= 0:
         raise DataError(f"{path}: holds no samples")
+    if missing := _missing_bytes(path):
+        raise DataError(f"{path}: ends {missing} bytes before its header says: was the file cut short?")
+
+
+def _missing_bytes(path: Path) -> int:
+    """How many bytes of samples a WAV file lacks, which libsndfile passes over in silence; 0 for other formats."""
+    with open(path, "rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return 0
+        while len(chunk := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", chunk)
+            if name == b"data":
+                return 0 if size >= _STREAMED else max(0, size - (path.stat().st_size - file.tell()))
+            file.seek(size + size % 2, 1)
+    return 0
 
 
 def _unreadable(path: Path, error: Exception) -> DataError:

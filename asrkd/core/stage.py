@@ -155,8 +155,8 @@ def _damage(folder: Path, description: Mapping[str, Any]) -> str:
 def _prepare(partial: Path, key: str) -> None:
     """Keep what an earlier run with the same key committed; clear what another left."""
     started = partial / _STARTED
-    if started.is_file() and read_json(started)["key"] == key:
-        (partial / DESCRIPTION).unlink(missing_ok=True)
+    described = (partial / DESCRIPTION).exists()  # whole once, and damaged since: nothing there can be trusted
+    if started.is_file() and read_json(started)["key"] == key and not described:
         return
     for child in partial.iterdir():
         shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()

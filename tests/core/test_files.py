@@ -1,0 +1,64 @@
+"""Small files: whole or none, and errors that name them."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from asrkd.core.errors import DataError
+from asrkd.core.files import inside, read_json, read_lines, sha256, write_json
+
+
+def test_json_of_equal_values_has_equal_bytes(tmp_path: Path) -> None:
+    write_json(tmp_path / "a", {"b": 1, "a": [1.5, None]})
+    write_json(tmp_path / "b", {"a": [1.5, None], "b": 1})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert read_json(tmp_path / "a") == {"a": [1.5, None], "b": 1}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "a", float("nan"))
+    assert read_json(tmp_path / "a") == {"a": [1.5, None], "b": 1}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": ', b"\xff\xfe"])
+def test_broken_json_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.json").write_bytes(content)
+    with pytest.raises(DataError, match=r"x\.json is not readable as JSON"):
+        read_json(tmp_path / "x.json")
+    with pytest.raises(DataError, match=r"y\.json is missing"):
+        read_json(tmp_path / "y.json")
+
+
+@pytest.mark.parametrize(
+    ("content", "lines"),
+    [
+        ("", []),
+        ("\n", [""]),
+        ("a", ["a"]),
+        ("a\r\nb\n", ["a", "b"]),
+        ("a\n\nb", ["a", "", "b"]),
+        ("ä\u2028b\x0c", None),
+    ],
+)
+def test_lines_end_at_line_ends_only(tmp_path: Path, content: str, lines: list[str] | None) -> None:
+    (tmp_path / "x").write_text(content, newline="")
+    assert read_lines(tmp_path / "x") == ([content] if lines is None else lines)
+
+
+def test_unreadable_text(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc\xff")
+    for path, message in [(tmp_path / "x", "byte 3"), (tmp_path, "is a folder"), (tmp_path / "y", "is missing")]:
+        with pytest.raises(DataError, match=message):
+            read_lines(path)
+
+
+def test_sha256(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x" * 3_000_000)
+    assert sha256(tmp_path / "x") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+
+
+def test_no_path_out_of_its_folder(tmp_path: Path) -> None:
+    assert inside(tmp_path, "a/b") == tmp_path / "a" / "b"
+    (tmp_path / "link").symlink_to("/")
+    for name in ("../x", "/etc/passwd", "a/../../x", "link/etc"):
+        with pytest.raises(DataError, match="refused"):
+            inside(tmp_path, name)

@@ -1,0 +1,102 @@
+"""Work over processes: in order, whole, and never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrkd.core.errors import AsrkdError, DataError
+from asrkd.core.parallel import map_shards, split_shards
+
+
+@given(st.lists(st.integers(), max_size=30), st.integers(1, 10))
+def test_shards_are_all_items_in_order(items: list[int], num_shards: int) -> None:
+    shards = split_shards(items, num_shards)
+    assert [item for shard in shards for item in shard] == items
+    assert len(shards) == max(1, min(num_shards, len(items)))
+    assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 8])
+def test_results_keep_their_order(jobs: int) -> None:
+    def square(number: int) -> int:
+        time.sleep(0.01 * (4 - number))  # the last is ready first
+        return number * number
+
+    assert map_shards(square, range(5), jobs) == [0, 1, 4, 9, 16]
+
+
+def test_nothing_to_do() -> None:
+    assert map_shards(str, [], 4) == []
+
+
+def test_workers_are_other_processes_that_inherit_memory() -> None:
+    table = {"a": 1, "b": 2}
+    results = map_shards(lambda key: (table[key], os.getpid()), ["a", "b"], 2)
+    assert [value for value, _ in results] == [1, 2]
+    assert os.getpid() not in [pid for _, pid in results]
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_exceptions_pass_through(jobs: int) -> None:
+    def fail(number: int) -> None:
+        if number == 0:
+            raise DataError("utterance 0 is damaged")
+        time.sleep(0.01 if jobs == 1 else 30)
+
+    start = time.monotonic()
+    with pytest.raises(DataError, match=r"^utterance 0 is damaged$"):
+        map_shards(fail, range(4), jobs)
+    assert time.monotonic() - start < 10
+
+
+def test_a_killed_worker_is_an_error_not_a_wait() -> None:
+    def die(number: int) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(AsrkdError, match="alignment: a worker process was killed: out of memory"):
+        map_shards(die, range(3), 2, "alignment")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
+    script = f"""
+import os, time
+from pathlib import Path
+from asrkd.core.parallel import map_shards
+def work(number):
+    (Path({str(tmp_path)!r}) / str(os.getpid())).touch()
+    time.sleep(60)
+map_shards(work, range(2), 2)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+        workers = [int(path.name) for path in tmp_path.iterdir()]
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not any(is_alive(pid) for pid in workers))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+    return state != "Z"  # dead, and waiting for whoever inherited it to look
+
+
+def wait_until(condition: object) -> None:
+    assert callable(condition)
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("waited 10 s in vain")
