@@ -126,7 +126,8 @@ def parse(cls: type[Config], mapping: Mapping[str, Any], where: str) -> Config:
         if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             hint = nearest(path[-1], _known_keys(adapter.json_schema(), path[:-1]))
             raise ConfigError(f"{where}: unknown key {'.'.join(path)!r}{hint}") from None
-        raise ConfigError(f"{where}: {'.'.join(path) or 'value'}: {_plain(first)}") from None
+        key = ".".join(path) + ": " if path else ""
+        raise ConfigError(f"{where}: {key}{_plain(first)}") from None
     except TypeError as error:
         raise ConfigError(f"{where}: {error}") from None
 
@@ -139,7 +140,8 @@ def nearest(name: str, known: Sequence[str]) -> str:
 
 def _plain(error: Any) -> str:
     message = str(error["msg"]).removeprefix("Value error, ")
-    return message[0].lower() + message[1:] + f" (given {error['input']!r})"
+    given = f" (given {error['input']!r})" if error["loc"] else ""
+    return message[0].lower() + message[1:] + given
 
 
 def _known_keys(schema: Mapping[str, Any], path: Sequence[str]) -> list[str]:

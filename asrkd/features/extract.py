@@ -66,11 +66,10 @@ def front_end_identity(config: FeatureConfig) -> str:
 
 
 def _backend(config: FeatureConfig) -> tuple[str, str]:
-    """Which implementation, and where: torchaudio on a GPU where there is one, kaldi-native-fbank on CPUs."""
+    """Which implementation, and where: torchaudio, on a GPU where there is one, unless the other is asked for."""
     if config.backend == "native":
         return "native", "cpu"
-    device = choose_device(config.device)
-    return ("native", "cpu") if config.backend == "auto" and device == "cpu" else ("torchaudio", device)
+    return "torchaudio", choose_device(config.device)
 
 
 def _checked(features: Features, where: str, seconds: Seconds, config: FeatureConfig) -> Features:

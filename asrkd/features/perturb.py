@@ -29,9 +29,8 @@ class SpeedConfig:
 def change_speed(samples: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
     """``samples`` played ``factor`` times as fast; the length becomes ceil(length / factor)."""
     if not 0.5 <= factor <= 2:
-        raise ConfigError(
-            f"speed factor {factor} is outside 0.5 ... 2: did you mean {factor / 100:g} or {1 / factor:g}?"
-        )
+        hint = f": did you mean {factor / 100:g}?" if 50 <= factor <= 200 else ""
+        raise ConfigError(f"speed factor {factor:g} is outside 0.5 ... 2{hint}")
     ratio = Fraction(factor).limit_denominator(100)
     return resample_poly(samples, ratio.denominator, ratio.numerator).astype(np.float32)
 
@@ -42,6 +41,8 @@ def perturb_speed(config: SpeedConfig, data_dir: Path, output: Path, work: Path,
     Copies are named ``sp0.9-UTT`` of speaker ``sp0.9-SPEAKER``, as in Kaldi's recipes. ``output`` is where the folder
     will stand, since wav.scp names the files there.
     """
+    if len({f"{factor:g}" for factor in config.factors}) < len(config.factors):
+        raise ConfigError(f"speed factors {config.factors}: one is given twice")
     data = read_data_dir(data_dir)
     copies = [(utt, factor) for factor in config.factors for utt in sorted(data.wav) if factor != 1]
     (work / "audio").mkdir(exist_ok=True)

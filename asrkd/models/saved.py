@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import read_json, write_json
+from asrkd.core.files import atomic_write, read_json, write_json
 from asrkd.models import build_model
 
 
@@ -60,9 +60,8 @@ class SavedModel:
 def save_model(folder: Path, module: nn.Module, info: ModelInfo) -> None:
     """Write weights, then description. The same weights give the same bytes."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    partial = folder / "model.safetensors.tmp"
-    save_file(weights, partial)
-    partial.replace(folder / "model.safetensors")
+    with atomic_write(folder / "model.safetensors", "wb") as file:
+        file.write(save(weights))
     write_json(folder / "model.json", asdict(info))
 
 

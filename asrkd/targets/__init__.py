@@ -39,7 +39,8 @@ def build_codec(section: Mapping[str, Any], num_pdfs: int, where: str) -> Codec:
 
 def fields(records: Records) -> dict[str, torch.Tensor]:
     """A structured array's fields as tensors: what `Codec.soft_targets` takes."""
-    return {name: torch.from_numpy(np.ascontiguousarray(records[name])) for name in records.dtype.names or ()}
+    # Copied, since torch takes no fields between others, and none that are read-only (memory-mapped).
+    return {name: torch.from_numpy(np.array(records[name])) for name in records.dtype.names or ()}
 
 
 def dense_posteriors(soft: SoftTargets, prior: torch.Tensor) -> torch.Tensor:

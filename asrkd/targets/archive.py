@@ -95,7 +95,13 @@ class SoftTargetArchive:
         end = entry.num_frames if end is None else end
         if not 0 <= start <= end <= entry.num_frames:
             raise DataError(f"{self.path}: {utt_id} has {entry.num_frames} frames; {start} to {end} were asked for")
-        return self._shard(entry.shard)[entry.start + start : entry.start + end]
+        shard = self._shard(entry.shard)
+        if entry.start + entry.num_frames > len(shard):
+            raise DataError(
+                f"{shard_path(self.path, entry.shard)} has {len(shard)} frames, the index places {utt_id} at "
+                f"{entry.start} to {entry.start + entry.num_frames}: were files of two runs mixed?"
+            )
+        return shard[entry.start + start : entry.start + end]
 
     def posteriors(self, utt_id: str) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Dense posteriors (num_frames, num_pdfs); a tail is spread over the unlisted pdfs by the prior."""
@@ -108,8 +114,9 @@ class SoftTargetArchive:
             try:
                 shard = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError, EOFError) as error:
-                raise DataError(f"{path}: not readable ({error}): was it cut short?") from None
-            if shard.dtype != self.codec.dtype:
+                cause = " ".join(str(error).split())
+                raise DataError(f"{path}: not readable ({cause}): was it cut short?") from None
+            if shard.ndim != 1 or shard.dtype != self.codec.dtype:
                 raise DataError(f"{path} holds {shard.dtype}, its header says {self.codec.dtype}")
             self._shards[number] = shard
         return self._shards[number]

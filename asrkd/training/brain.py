@@ -1,11 +1,14 @@
 """The training loop: SpeechBrain's Brain over batches of frames."""
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import torch
 from torch import nn
+from torch.nn.functional import cross_entropy
 
+from asrkd.core.errors import ConfigError
 from asrkd.core.random import rng_for
 from asrkd.features.torchaudio_cpu import import_torchaudio
 from asrkd.losses import NO_LABEL, Batch, Loss
@@ -15,6 +18,8 @@ import_torchaudio()  # before speechbrain, which imports it
 
 import speechbrain as sb  # noqa: E402
 from speechbrain.nnet import schedulers  # noqa: E402
+
+_DIVERGED = "training diverged, its loss is not a finite number: take a smaller learning_rate"
 
 
 class Schedule(Protocol):
@@ -74,7 +79,7 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
         self.schedule = schedule
         self.progress = progress
         self.seed = seed
-        self.train_loss = 0.0
+        self.train_loss = self.dev_loss = 0.0
         self.correct = self.labelled = 0
         self.after_epoch: Callable[[Progress], None] = lambda progress: None
         self.train_batches: Any = None
@@ -88,13 +93,20 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
         known = batch.labels != NO_LABEL
         self.correct += int((predictions.argmax(-1) == batch.labels)[known].sum())
         self.labelled += int(known.sum())
-        return torch.nn.functional.cross_entropy(predictions.float(), batch.labels, ignore_index=NO_LABEL)
+        loss = cross_entropy(predictions.float(), batch.labels, ignore_index=NO_LABEL, reduction="sum")
+        self.dev_loss += float(loss)
+        return loss
+
+    def check_loss_isfinite(self, loss: torch.Tensor) -> None:
+        if not torch.isfinite(loss):
+            raise ConfigError(_DIVERGED)
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
         if self.progress.epoch:
             self.modules.model.load_state_dict(self.progress.weights)
             self.optimizer.load_state_dict(self.progress.optimizer)
+            self.scaler.load_state_dict(self.progress.scaler)
             self.schedule.state = self.progress.schedule
 
     def on_stage_start(self, stage: sb.Stage, epoch: int | None = None) -> None:
@@ -103,13 +115,15 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
             torch.manual_seed(int(rng_for(self.seed, "epoch", epoch or 0).integers(2**62)))
             self.train_batches.epoch = epoch
         else:
-            self.correct = self.labelled = 0
+            self.correct, self.labelled, self.dev_loss = 0, 0, 0.0
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         if stage == sb.Stage.TRAIN:
             self.train_loss = float(stage_loss)
             return
-        accuracy = self.correct / self.labelled
+        accuracy, cross_entropy_per_frame = self.correct / self.labelled, self.dev_loss / self.labelled
+        if not math.isfinite(cross_entropy_per_frame):
+            raise ConfigError(_DIVERGED)
         progress = self.progress
         progress.epoch = epoch or 0
         progress.curve.append(
@@ -117,7 +131,7 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
                 "epoch": progress.epoch,
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
                 "train_loss": self.train_loss,
-                "dev_cross_entropy": float(stage_loss),
+                "dev_cross_entropy": cross_entropy_per_frame,
                 "dev_frame_accuracy": accuracy,
             }
         )
@@ -126,6 +140,7 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
         weights = {name: tensor.detach().clone() for name, tensor in self.modules.model.state_dict().items()}
         progress.weights = weights
         progress.optimizer = self.optimizer.state_dict()
+        progress.scaler = self.scaler.state_dict()
         progress.schedule = self.schedule.state
         if accuracy > progress.best_accuracy:
             progress.best_accuracy, progress.best_epoch, progress.best_weights = accuracy, progress.epoch, weights

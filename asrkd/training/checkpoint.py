@@ -6,6 +6,7 @@ file appears under its name when it is complete, and it is read back without unp
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError  # torch's word for a damaged file; nothing is unpickled
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ class Progress:
     best_accuracy: float = -1.0
     best_epoch: int = 0
     optimizer: dict[str, Any] = field(default_factory=dict)
+    scaler: dict[str, Any] = field(default_factory=dict)
     schedule: dict[str, Any] = field(default_factory=dict)
     curve: list[dict[str, float]] = field(default_factory=list)
 
@@ -39,6 +41,6 @@ def load_progress(path: Path) -> Progress | None:
         return None
     try:
         return Progress(**torch.load(path, map_location="cpu", weights_only=True))
-    except (RuntimeError, TypeError, EOFError, OSError, ValueError) as error:
-        cause = str(error).splitlines()[0]
+    except (RuntimeError, TypeError, EOFError, OSError, ValueError, UnpicklingError) as error:
+        cause = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: checkpoint is not readable ({cause}): remove it to train from the start") from None

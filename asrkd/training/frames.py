@@ -52,6 +52,8 @@ class FrameStore:
             labels.append(torch.full((len(frames),), NO_LABEL) if label is None else torch.from_numpy(label).long())
             if source.soft is not None:
                 records.append(_soft_records(source.soft, utt_id, len(frames)))
+        if not positions:
+            raise DataError(f"{source.features.path}: no frames to train on: did every utterance fail to align?")
         self.windows = windows_of(torch.cat(padded).to(device), window)
         self.positions = torch.cat(positions).to(device)
         self.labels = torch.cat(labels).to(device)
@@ -124,8 +126,6 @@ class FrameBatches(IterableDataset[Batch]):
     """
 
     def __init__(self, store: FrameStore, batch_size: int, seed: int | None = None, noise: float = 0.0):
-        if len(store) == 0:
-            raise DataError("no frames to train on: did every utterance fail to align?")
         self.store = store
         self.batch_size = batch_size
         self.seed = seed
