@@ -1,0 +1,56 @@
+"""The order of the report: what stands under which heading, for Markdown and HTML alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from asrkd.report import formats, tables
+from asrkd.report.schema import Report
+from asrkd.report.tables import Table
+
+
+@dataclass(frozen=True)
+class Section:
+    """``figures`` are names of `plots.FIGURES`."""
+
+    name: str
+    title: str
+    tables: Sequence[Table] = ()
+    figures: Sequence[str] = field(default=())
+
+
+def title(report: Report) -> str:
+    return f"Distilling an ensemble of acoustic models: {report.recipe}"
+
+
+def setting(report: Report) -> str:
+    """One line on what was run."""
+    alpha = f", alpha = {formats.plain(report.alpha)}" if report.alpha is not None else ""
+    return (
+        f"{report.num_teachers} teachers, {report.num_pdfs:,} tied states, "
+        f"T = {formats.plain(report.temperature)}{alpha}"
+    )
+
+
+def environment(report: Report) -> str:
+    """One line on the machine; empty where nothing is known."""
+    return ", ".join(f"{key} {value}" for key, value in sorted(report.environment.items()) if value is not None)
+
+
+def sections(report: Report) -> list[Section]:
+    """All sections; one with neither table nor figure is for the caller to leave out."""
+
+    def section(name: str, heading: str, parts: Sequence[Table | None] = (), figures: Sequence[str] = ()) -> Section:
+        return Section(name, heading, [part for part in parts if part is not None], figures)
+
+    return [
+        section("results", "Results", [tables.systems_table(report), tables.details_table(report)], ["systems"]),
+        section("paper", "Beside the paper", [tables.paper_table(report)]),
+        section("comparisons", "Paired comparisons", [tables.comparisons_table(report)]),
+        section("nets", "Single nets", [tables.seeds_table(report)]),
+        section("soft-targets", "Soft targets", [tables.soft_targets_table(report)]),
+        section("tuning", "Tuning of temperature and alpha", [tables.tuning_table(report)], ["tuning"]),
+        section("curves", "Learning curves", figures=["curves"]),
+        section("calibration", "Calibration and temperature", figures=["reliability", "temperature"]),
+        section("data", "Data", [tables.data_table(report)]),
+        section("seconds", "Time", [tables.seconds_table(report)], ["seconds"]),
+    ]
