@@ -6,18 +6,14 @@ loops on last. Two graphs are written: one with transition-ids on the input side
 pdf + 1 (0 is epsilon), so that a matrix (frames, num_pdfs) goes into the search as it is.
 """
 
-import os
+import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import kaldi_hmm_gmm as khg
 import kaldifst
-import kaldilm
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -28,8 +24,14 @@ from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import write_json
 from asrkd.graph.fst import FstArrays, from_kaldifst, read_fst, to_kaldifst, write_fst
 from asrkd.hmm.kaldi_io import kaldi_errors
-from asrkd.hmm.tied_states import TiedStates
-from asrkd.lang.phones import BACKOFF, EPSILON, SymbolTable, disambiguation_ids, read_symbols, write_symbols
+from asrkd.hmm.tied_states import TiedStates, check_phones
+from asrkd.lang.phones import BACKOFF, SymbolTable, disambiguation_ids, read_symbols, write_symbols
+
+_ARPA_TO_FST = f"""
+import sys, kaldilm
+arpa, words, output = sys.argv[1:]
+kaldilm.arpa2fst(arpa, output, disambig_symbol="{BACKOFF}", read_symbol_table=words, max_arpa_warnings=0)
+"""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -42,50 +44,27 @@ class GraphConfig:
     """Factor on the log probabilities of staying in one; near the acoustic scale, since they accrue per frame."""
 
 
-@plain_dataclass(frozen=True)
-class StateModel:
-    """What a graph takes from a tied-state model: the wheel's own tree and transition model, which must be kept
-    alive, the pdf of each transition-id (entry 0 is no transition), and the hash that says which model it is.
-    """
-
-    tree: khg.ContextDependency
-    transitions: khg.TransitionModel
-    pdf_of_tid: NDArray[np.integer[Any]]
-    hash: str
-
-    @classmethod
-    def load(cls, tied_states: Path) -> "StateModel":
-        """Of a tied-state model's folder."""
-        model = TiedStates.read(tied_states)
-        return cls(
-            model.tree.kaldi, model.transition_model.to_kaldi(model.tree), np.asarray(model.pdf_of_tid), model.hash
-        )
-
-    @property
-    def num_pdfs(self) -> int:
-        return int(self.pdf_of_tid[1:].max()) + 1
-
-
 def make_graph(config: GraphConfig, lang: Path, tied_states: Path, work: Path) -> dict[str, Any]:
     """Build HCLG of a lang dir (with its lm.arpa) and a tied-state model into ``work``; returns graph.json's content.
 
     Raises MismatchError where the two have different phones, and DataError for files that are missing, damaged or
     that Kaldi refuses (a lexicon without disambiguation symbols, say).
     """
-    check_same_phones(lang / "phones.txt", tied_states / "phones.txt")
-    model = StateModel.load(tied_states)
+    model = TiedStates.load(tied_states)
+    check_phones(tied_states, model.phones, lang, read_symbols(lang / "phones.txt"))
     hclg = compose_graph(config, lang, model)
     return write_graph(work, hclg, model, read_symbols(lang / "words.txt"), config)
 
 
 def import_graph(kaldi_graph: Path, tied_states: Path, work: Path) -> dict[str, Any]:
     """Take over a graph dir that Kaldi's ``mkgraph.sh`` made (HCLG.fst, words.txt) for its tied-state model."""
-    check_same_phones(kaldi_graph / "phones.txt", tied_states / "phones.txt")
+    model = TiedStates.load(tied_states)
+    check_phones(tied_states, model.phones, kaldi_graph, read_symbols(kaldi_graph / "phones.txt"))
     hclg = read_fst(kaldi_graph / "HCLG.fst")
-    return write_graph(work, hclg, StateModel.load(tied_states), read_symbols(kaldi_graph / "words.txt"), None)
+    return write_graph(work, hclg, model, read_symbols(kaldi_graph / "words.txt"), None)
 
 
-def compose_graph(config: GraphConfig, lang: Path, model: StateModel) -> FstArrays:
+def compose_graph(config: GraphConfig, lang: Path, model: TiedStates) -> FstArrays:
     """HCLG with transition-ids on the input side, of a lang dir and a tied-state model."""
     phones, words = read_symbols(lang / "phones.txt"), read_symbols(lang / "words.txt")
     if not {BACKOFF} <= phones.keys() & words.keys():
@@ -98,21 +77,30 @@ def compose_graph(config: GraphConfig, lang: Path, model: StateModel) -> FstArra
 
 
 def compile_grammar(arpa: Path, words: Path) -> kaldifst.StdVectorFst:
-    """G of an ARPA language model over the ids of words.txt; n-grams with other words are left out, as by Kaldi."""
+    """G of an ARPA language model over the ids of words.txt; n-grams with other words are left out, as by Kaldi.
+
+    Raises DataError for a model that is missing or that Kaldi refuses.
+    """
     if not arpa.is_file():
         raise DataError(f"{arpa} is missing: has a language model been estimated into the lang dir?")
-    with _captured_stderr() as messages:
-        try:
-            text = kaldilm.arpa2fst(
-                input_arpa=str(arpa), disambig_symbol=BACKOFF, read_symbol_table=str(words), max_arpa_warnings=0
+    with tempfile.TemporaryDirectory(prefix="asrkd-") as folder:
+        output = Path(folder) / "G.fst"
+        # In a process of its own, which the wheel aborts at a malformed model.
+        command = [sys.executable, "-I", "-c", _ARPA_TO_FST, str(arpa), str(words), str(output)]
+        finished = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+        if finished.returncode or not output.is_file():
+            raise DataError(
+                f"{arpa}: not read as an ARPA model ({_complaint(finished.stderr)}): cut short, or no ARPA?"
             )
-        except RuntimeError as error:
-            raise DataError(f"{arpa}: not read as an ARPA model ({_last_line(str(error))}): damaged?") from None
-    if not text.strip():
-        raise DataError(f"{arpa}: no ARPA model is in it ({_last_line(messages())}): is it the right file?")
-    grammar = kaldifst.compile(text, acceptor=False)
+        grammar = to_kaldifst(read_fst(output))
     kaldifst.arcsort(grammar, "ilabel")
     return grammar
+
+
+def _complaint(messages: str) -> str:
+    """What Kaldi said last of all, without where in its code."""
+    lines = [line.strip() for line in messages.splitlines() if line.startswith(("[E]", "[F]", "[W]"))]
+    return lines[-1][3:].strip() if lines else "no reason given"
 
 
 def compose_lexicon(
@@ -134,10 +122,10 @@ def compose_lexicon(
 
 
 def compose_states(
-    config: GraphConfig, lexicon_grammar: kaldifst.StdVectorFst, model: StateModel, disambiguation: list[int]
+    config: GraphConfig, lexicon_grammar: kaldifst.StdVectorFst, model: TiedStates, disambiguation: list[int]
 ) -> FstArrays:
     """H o C o (L o G): transition-ids in, words out, with self loops."""
-    tree, transitions = model.tree, model.transitions
+    tree, transitions = model.tree, model.transition_model
     context, windows = kaldifst.compose_context(
         disambig_syms=disambiguation,
         context_width=tree.context_width,
@@ -180,7 +168,7 @@ def with_pdf_labels(hclg: FstArrays, pdf_of_tid: NDArray[np.integer[Any]], where
 
 
 def write_graph(
-    work: Path, hclg: FstArrays, model: StateModel, words: SymbolTable, config: GraphConfig | None
+    work: Path, hclg: FstArrays, model: TiedStates, words: SymbolTable, config: GraphConfig | None
 ) -> dict[str, Any]:
     """Write a graph dir; the scales are unknown (null) for a graph that was made elsewhere."""
     if hclg.num_states == 0 or not np.isfinite(hclg.final).any():
@@ -193,47 +181,8 @@ def write_graph(
         "num_pdfs": model.num_pdfs,
         "num_states": hclg.num_states,
         "num_arcs": len(hclg.arcs),
-        "num_words": len(words),
         "self_loop_scale": None if config is None else config.self_loop_scale,
         "transition_scale": None if config is None else config.transition_scale,
     }
     write_json(work / "graph.json", description)
     return description
-
-
-def check_same_phones(path: Path, other: Path) -> None:
-    """MismatchError unless two phones.txt give the same ids to the same phones (disambiguation symbols aside)."""
-    first, second = (
-        {phone: number for phone, number in read_symbols(table).items() if not phone.startswith("#")}
-        for table in (path, other)
-    )
-    for phone in sorted((first.keys() | second.keys()) - {EPSILON}):
-        if first.get(phone) != second.get(phone):
-            raise MismatchError(
-                f"{path} and {other}: phone {phone} is {first.get(phone, 'absent')} in one and "
-                f"{second.get(phone, 'absent')} in the other: was the model trained with another lexicon?"
-            )
-
-
-@contextmanager
-def _captured_stderr() -> Iterator[Any]:
-    """Keep what the wheel's C++ prints to the terminal; yields a function that gives it."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-
-        def messages() -> str:
-            file.seek(0)
-            return file.read().decode(errors="replace")
-
-        try:
-            yield messages
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].removeprefix("[E] ").strip() if lines else "nothing said"
