@@ -1,0 +1,1 @@
+"""Tied states: topology, GMM bootstrap, decision tree, forced alignment, and Kaldi's own files for all of them."""

@@ -1,0 +1,1 @@
+"""Language data: lexicon, phones, lexicon transducers, n-gram. Imports only core."""
