@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from asrkd.core.config import load_yaml, nearest
-from asrkd.core.errors import ConfigError, DataError
+from asrkd.core.errors import ConfigError
 
 START = "sentence"
 MIN_WORDS, MAX_WORDS = 3, 12
@@ -118,10 +118,3 @@ def _tokens(path: Path, name: str, phrase: str) -> tuple[Token, ...]:
     if not tokens:
         raise ConfigError(f"{path}: {name}: an empty phrase")
     return tuple(tokens)
-
-
-def check_lexicon(grammar: Grammar, lexicon: Path) -> None:
-    """Every word of ``grammar`` must have a pronunciation in ``lexicon`` (``WORD PHONE ...`` lines), else DataError."""
-    known = {line.split(maxsplit=1)[0] for line in lexicon.read_text(encoding="utf-8").splitlines() if line.strip()}
-    if missing := [word for word in grammar.words if word not in known]:
-        raise DataError(f"{lexicon}: {missing[0]} of {grammar.path} has no pronunciation ({len(missing)} such)")

@@ -10,10 +10,11 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import soundfile
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.audio import SAMPLE_RATE, Seconds, audio_seconds
@@ -28,7 +29,22 @@ from asrkd.corpora.grammar import Grammar, load_grammar
 from asrkd.corpora.voices import DEV_VOICES, TEST_VOICES, TRAIN_VOICES, BaseVoice, Manner, speak
 
 Part = Literal["train", "dev", "test", "transfer"]
-Range = tuple[float, float]
+
+
+def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("a range goes from the lower to the higher value")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+Factor = Annotated[float, Field(ge=0.5, le=2.0)]
+FactorRange = Annotated[tuple[Factor, Factor], AfterValidator(_ascending)]
+PositiveRange = Annotated[tuple[Annotated[float, Field(ge=0.01, le=5.0)], float], AfterValidator(_ascending)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Jitter = Annotated[float, Field(ge=0.0, le=0.3)]
+Length = Annotated[float, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=1)]
 
 VOICES: Mapping[Part, tuple[BaseVoice, ...]] = {
     "train": TRAIN_VOICES,
@@ -42,10 +58,10 @@ VOICES: Mapping[Part, tuple[BaseVoice, ...]] = {
 class Minutes:
     """Length of each part, in minutes (met within about a tenth)."""
 
-    train: float = 30.0
-    dev: float = 5.0
-    test: float = 8.0
-    transfer: float = 120.0
+    train: Length = 30.0
+    dev: Length = 5.0
+    test: Length = 8.0
+    transfer: Length = 120.0
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -54,31 +70,31 @@ class Conditions:
 
     snr_db: Range = (8.0, 30.0)
     """Speech over noise, in dB. Every utterance has some noise."""
-    noises: tuple[NoiseKind, ...] = ("white", "pink", "babble")
-    reverb_probability: float = 0.4
-    reverb_t60: Range = (0.15, 0.5)
+    noises: Annotated[tuple[NoiseKind, ...], Field(min_length=1)] = ("white", "pink", "babble")
+    reverb_probability: Share = 0.4
+    reverb_t60: PositiveRange = (0.15, 0.5)
     """Seconds in which the sound in the room decays by 60 dB."""
     reverb_ratio_db: Range = (0.0, 12.0)
     """Direct sound over reverberation, in dB."""
     level_db: Range = (-32.0, -20.0)
     """RMS below full scale, in dB."""
-    rate_jitter: float = 0.08
+    rate_jitter: Jitter = 0.08
     """Pace of an utterance, as a fraction of its speaker's; likewise pitch and vocal tract below."""
-    pitch_jitter: float = 0.05
-    warp_jitter: float = 0.02
+    pitch_jitter: Jitter = 0.05
+    warp_jitter: Jitter = 0.02
 
 
 @dataclass(frozen=True, config=STRICT)
 class Speakers:
-    """How many speakers are made of each base voice, and how far their vocal tracts are warped (factors on formants)."""
+    """How many speakers are made of each base voice, and the range of their warps (factors on formants)."""
 
-    natural: int = 6
+    natural: Count = 6
     """Speakers of a base voice made from a person's recordings."""
-    formant: int = 1
+    formant: Count = 1
     """Speakers of a base voice of the formant synthesiser, which has many; twice as many in dev and test."""
-    natural_warp: Range = (0.84, 1.1)
-    formant_warp: Range = (0.93, 1.07)
-    transfer_factor: int = 2
+    natural_warp: FactorRange = (0.84, 1.1)
+    formant_warp: FactorRange = (0.93, 1.07)
+    transfer_factor: Count = 2
     """The transfer part has this many times the speakers of the training part: the same base voices, other warps."""
 
 
@@ -91,7 +107,7 @@ class CorpusConfig:
     speakers: Speakers = field(default_factory=Speakers)
     conditions: Conditions = field(default_factory=Conditions)
     conditions_of: dict[Part, Conditions] = field(default_factory=dict)
-    lm_sentences: int = 4000
+    lm_sentences: Annotated[int, Field(ge=0)] = 4000
     """Sentences of lm_text.txt beyond the training transcripts; none of them is in dev or test."""
 
 
@@ -129,7 +145,7 @@ def make_corpus(config: CorpusConfig, source: Path, work: Path, jobs: int = 1) -
     return {part: _summary(work, [c for c in chapters if c.part == part]) for part in VOICES}
 
 
-_SECONDS_A_PHONE, _SECONDS_BESIDE = 0.0850, 0.59
+_SECONDS_A_PHONE, _SECONDS_BESIDE = 0.0865, 0.50
 """Mean length of a phone, and of the silence around a sentence, over all voices: for planning alone."""
 
 
@@ -241,7 +257,7 @@ def _utterance(config: CorpusConfig, chapter: Chapter, utt_id: str, text: str, b
         rate=chapter.speaker.manner.rate * _jitter(rng, conditions.rate_jitter),
     )
     # Lower case: of capitals some engines spell out "US" and "IT".
-    samples = acoustics.trim(speak(chapter.speaker.voice, text.lower() + ".", manner, int(rng.integers(1, 1 << 30))))
+    samples = acoustics.trim(speak(chapter.speaker.voice, text.lower(), manner, int(rng.integers(1, 1 << 30))))
     loudness = acoustics.rms(samples)
     samples = acoustics.pad(samples, *rng.uniform(0.12, 0.35, size=2))
     if rng.random() < conditions.reverb_probability:

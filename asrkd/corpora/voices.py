@@ -138,6 +138,7 @@ class ESpeak:
     _SYNCHRONOUS, _DONT_EXIT, _UTF8 = 2, 0x8000, 1
     _RATE, _PITCH, _RANGE = 1, 3, 4
     _WORDS_A_MINUTE = 165
+    _NEUTRAL_PITCH, _PITCH_STEPS_AN_OCTAVE = 50, 77  # measured: its scale is not quite logarithmic
 
     def __init__(self) -> None:
         loader = _package("espeakng_loader")
@@ -164,8 +165,8 @@ class ESpeak:
         if library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ConfigError(f"eSpeak NG has no voice {voice!r}")
         library.espeak_SetParameter(self._RATE, round(self._WORDS_A_MINUTE * rate), 0)
-        # Its pitch runs from 0 to 99 over two octaves, 50 being the voice's own.
-        library.espeak_SetParameter(self._PITCH, min(99, max(0, round(50 + 50 * math.log2(pitch)))), 0)
+        steps = round(self._NEUTRAL_PITCH + self._PITCH_STEPS_AN_OCTAVE * math.log2(pitch))
+        library.espeak_SetParameter(self._PITCH, min(99, max(0, steps)), 0)
         library.espeak_SetParameter(self._RANGE, 50, 0)
         characters = text.encode() + b"\0"
         library.espeak_Synth(characters, len(characters), 0, 1, 0, self._UTF8, None, None)
@@ -208,14 +209,18 @@ class Hibari:
         rng = np.random.default_rng(seed)
         pieces = [np.zeros(0, np.float32)]
         for phonemes in self._tts.phonemize(text):
-            inputs = {"ids": np.asarray([self._tts.ids(phonemes)], np.int64), "speed": np.asarray([rate], np.float32)}
-            *frames, f0 = (output[0] for output in self._tts.sess.run(None, inputs))
-            pieces.append(self._dsp.synth(*frames, f0 * np.float32(pitch), rng))
+            inputs = {"ids": np.asarray([self._tts.ids(phonemes)], np.int64), "speed": np.ones(1, np.float32)}
+            outputs = [output[0] for output in self._tts.sess.run(None, inputs)]
+            # Its own speed moves in steps of a frame a phoneme, so frames are left out or repeated instead.
+            num_frames = len(outputs[-1])
+            chosen = np.minimum(np.arange(0, num_frames, rate).round().astype(int), num_frames - 1)
+            *spectra, f0 = (np.ascontiguousarray(output[..., chosen]) for output in outputs)
+            pieces.append(self._dsp.synth(*spectra, f0 * np.float32(pitch), rng))
         return np.concatenate(pieces)
 
 
 def _from_pcm(pcm: bytes) -> Samples:
-    return np.frombuffer(pcm, "<i2").astype(np.float32) / 32768
+    return np.frombuffer(pcm, "<i2").astype(np.float32) / np.float32(32768)
 
 
 _M_PERTURB, _ZEROES = -6, 0xFF
