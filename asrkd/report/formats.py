@@ -7,8 +7,8 @@ MINUS = "\N{MINUS SIGN}"
 ABSENT = "\N{EN DASH}"
 
 _SMALLEST_P = 0.001
-_ORDINALS = {2: "half", 3: "third", 4: "quarter", 5: "fifth", 6: "sixth", 7: "seventh", 8: "eighth", 9: "ninth"}
-_ORDINALS |= {10: "tenth"}
+_PARTS = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth", 6: "a sixth", 7: "a seventh", 8: "an eighth"}
+_PARTS |= {9: "a ninth", 10: "a tenth"}
 
 
 def number(value: float | None, decimals: int) -> str:
@@ -92,7 +92,7 @@ def share(part: int, whole: int) -> str:
     if part > whole:
         return f"{part / whole:.1f} times"
     ratio = whole / part
-    if round(ratio) in _ORDINALS and abs(ratio / round(ratio) - 1) < 0.02:
-        return f"a {_ORDINALS[round(ratio)]} of"
+    if round(ratio) in _PARTS and abs(ratio / round(ratio) - 1) < 0.02:
+        return f"{_PARTS[round(ratio)]} of"
     fraction = 100 * part / whole
     return f"{fraction:.0f} % of" if fraction >= 1 else f"{fraction:.1g} % of"

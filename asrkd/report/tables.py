@@ -53,7 +53,7 @@ def system_name(name: str, report: Report | None = None) -> str:
     if report is None:
         return label
     return {
-        "baseline": f"{label} (mean of {report.num_teachers} nets)",
+        "baseline": f"{label}, mean of {report.num_teachers}",
         "ensemble": f"{label} of {report.num_teachers}",
     }.get(name, label)
 
@@ -105,7 +105,7 @@ def details_table(report: Report) -> Table:
         *(Column(name, "Of these") for name in ("subst.", "del.", "ins.")),
         Column("Acoustic scale"),
         Column("Cross-entropy, nats"),
-        Column("ECE, %"),
+        Column("ECE,\N{NO-BREAK SPACE}%"),
         Column("RTF"),
     ]
     rows = [
