@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import kaldifst
+import numpy as np
 
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_json
-from asrkd.graph.fst import read_fst, to_kaldifst
+from asrkd.graph.fst import read_fst
 from asrkd.lang.phones import read_symbols
 
 
@@ -37,9 +38,11 @@ class Graph:
             raise DataError(f"{path}: HCLG.pdf.fst is not the graph of graph.json: were files of two builds mixed?")
         if len(arrays.arcs) and not 0 <= arrays.arcs["ilabel"].min() <= arrays.arcs["ilabel"].max() <= num_pdfs:
             raise DataError(f"{path}: HCLG.pdf.fst has labels beyond its {num_pdfs} pdfs: was HCLG.fst copied over it?")
-        if unknown := sorted(set(arrays.arcs["olabel"].tolist()) - words.keys()):
+        if unknown := sorted(set(np.unique(arrays.arcs["olabel"]).tolist()) - words.keys()):
             raise DataError(f"{path / 'words.txt'}: has no word {unknown[0]}, which HCLG holds: is it another graph's?")
-        return cls(path, kaldifst.StdConstFst(to_kaldifst(arrays)), words, num_pdfs, str(description["tied_states"]))
+        del arrays
+        fst = kaldifst.StdVectorFst.read(str(path / "HCLG.pdf.fst"))
+        return cls(path, kaldifst.StdConstFst(fst), words, num_pdfs, str(description["tied_states"]))
 
     def check_tied_states(self, tied_states: str, whose: str) -> None:
         """MismatchError unless ``tied_states`` (the hash that ``whose`` carries) is the graph's own."""
