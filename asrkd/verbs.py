@@ -88,6 +88,15 @@ def plan_split(arguments: Namespace, section: Section) -> Stage:
     return _stage(arguments, section, [arguments.data], run)
 
 
+def plan_subset(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.corpora.subset import SubsetConfig, subset
+
+        return subset(parse(SubsetConfig, section, _where(arguments)), arguments.data, work)
+
+    return _stage(arguments, section, [arguments.data], run)
+
+
 def plan_perturb(arguments: Namespace, section: Section) -> Stage:
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.features.perturb import SpeedConfig, perturb_speed
@@ -323,6 +332,7 @@ SECTIONS = {
     "corpus": "asrkd.corpora.mini:CorpusConfig",
     "prepare": "asrkd.corpora.librispeech:PrepareConfig",
     "split": "asrkd.corpora.split:SplitConfig",
+    "subset": "asrkd.corpora.subset:SubsetConfig",
     "perturb": "asrkd.features.perturb:SpeedConfig",
     "fbank": "asrkd.features.frontend:FeatureConfig",
     "mfcc": "asrkd.features.frontend:FeatureConfig",
@@ -374,6 +384,14 @@ VERBS: Sequence[Verb] = (
         "split",
         [_DATA, OUTPUT],
         plan_split,
+    ),
+    Verb(
+        "subset",
+        "Take a random part of a data dir",
+        "asrkd subset --config recipes/mini/recipe.yaml exp/mini/data/transfer exp/mini/data/transfer_tune",
+        "subset",
+        [_DATA, OUTPUT],
+        plan_subset,
     ),
     Verb(
         "perturb",

@@ -10,7 +10,7 @@ from asrkd.core.device import choose_device
 from asrkd.decoding.acoustic import log_likelihoods
 from asrkd.decoding.decode import LogLikelihoods
 from asrkd.features.store import FeatureDir
-from asrkd.hmm.deltas import add_deltas
+from asrkd.hmm.align import GmmFeatures
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.models.saved import check_belongs, load_model
 from asrkd.targets.averaging import Combination, Ensemble
@@ -41,9 +41,9 @@ def nets(
 
 def gmm(features: FeatureDir, model: Path) -> Source:
     """A GMM's log-likelihoods of MFCC with deltas."""
-    tied_states = TiedStates.read(model)
+    tied_states, seen = TiedStates.load(model), GmmFeatures(features)
 
     def compute(utt_id: str) -> np.ndarray:
-        return tied_states.log_likelihoods(add_deltas(features.load(utt_id)))
+        return tied_states.log_likelihoods(seen.load(utt_id))
 
     return Source(compute, tied_states.hash)

@@ -13,8 +13,8 @@ from asrkd.core.device import choose_device
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json, write_json
 from asrkd.features.store import FeatureDir
+from asrkd.hmm.align import GmmFeatures
 from asrkd.hmm.alignment import Alignment
-from asrkd.hmm.deltas import add_deltas
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.models.saved import check_belongs, load_model
 from asrkd.scoring.frames import score_frames
@@ -80,15 +80,21 @@ def net_frame_scores(
 def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work: Path) -> dict[str, Any]:
     """The same of a GMM, whose posteriors are likelihoods times the alignment's priors, normalised."""
     features, alignment = FeatureDir.open(features_dir), Alignment.open(alignment_dir)
-    tied_states = TiedStates.read(model)
+    tied_states, seen = TiedStates.load(model), GmmFeatures(features)
     alignment.check_tied_states(tied_states.hash, str(model))
     log_priors = alignment.log_priors
 
     def log_posteriors(utt_id: str) -> NDArray[np.float32]:
-        joint = torch.from_numpy(tied_states.log_likelihoods(add_deltas(features.load(utt_id))) + log_priors)
+        joint = torch.from_numpy(tied_states.log_likelihoods(seen.load(utt_id)) + log_priors)
         return torch.log_softmax(joint, dim=-1).numpy()
 
-    return _frame_scores(features, alignment, log_posteriors, work, extra={"parameters": tied_states.num_parameters})
+    return _frame_scores(
+        features,
+        alignment,
+        log_posteriors,
+        work,
+        extra={"parameters": tied_states.gmms.num_gauss * (2 * tied_states.gmms.dim + 1)},
+    )
 
 
 def _frame_scores(
