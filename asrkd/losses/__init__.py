@@ -38,9 +38,11 @@ class Batch:
 
 
 class Loss(Protocol):
-    """``temperature`` is what soft targets must have been dumped at; None: the loss uses none."""
+    """What a net is trained to make small."""
 
-    temperature: float | None
+    @property
+    def temperature(self) -> float | None:
+        """What soft targets must have been dumped at; None: the loss uses none."""
 
     def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor: ...
 
