@@ -70,3 +70,23 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip(f"needs the folder of shared test data (set ASRKD_SHARED; {path} does not exist)")
     return path
+
+
+FeatureMaker = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def make_features() -> FeatureMaker:
+    """``make_features(folder, {utt_id: (num_frames, dim)})`` writes a feature folder, all of one speaker."""
+    from asrkd.core.archive import write_sharded
+    from asrkd.features.store import write_feature_dir
+
+    def make(folder: Path, matrices: dict[str, Samples], identity: str = "tiny") -> Path:
+        folder.mkdir(parents=True)
+        write_sharded(folder, "feats", sorted(matrices), lambda utt_id: matrices[utt_id].astype(np.float32))
+        dim = next(iter(matrices.values())).shape[1]
+        description = {"dim": dim, "norm_vars": True, "identity": identity}
+        write_feature_dir(folder, dict.fromkeys(matrices, "speaker"), description)
+        return folder
+
+    return make

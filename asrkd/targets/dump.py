@@ -66,8 +66,14 @@ class _Dumper:
             "kl_sum": kl_sum,
             "kl_frames": kl_frames,
         }
-        write_json(self.work / f"measured.{number}.json", measured)
+        write_json(self._measured(number), measured)
         write_shard(self.work, number, np.concatenate(blocks))
+
+    def stands(self, number: int) -> bool:
+        return shard_path(self.work, number).exists() and self._measured(number).exists()
+
+    def _measured(self, number: int) -> Path:
+        return self.work / f"measured.{number}.json"
 
     def _kl_lost(self, posteriors: torch.Tensor, records: Records) -> float:
         """Sum over frames of KL(posteriors || what the records give back), in nats."""
@@ -96,7 +102,7 @@ def dump_posteriors(
     _check_disk(work, codec, sum(lengths.values()))
     dumper = _Dumper(work, config.temperature, ensemble, codec, torch.from_numpy(prior))
     for number, utt_ids in enumerate(tqdm(shards, desc="posteriors", disable=None, leave=False), 1):
-        if not shard_path(work, number).exists():
+        if not dumper.stands(number):
             dumper.dump(number, {utt: source[utt] for utt in utt_ids})
     header = Header(
         temperature=config.temperature,

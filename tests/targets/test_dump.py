@@ -1,0 +1,162 @@
+"""Dumping: what the teachers say reaches the archive, once, and a kill loses one shard at most."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from asrkd.core.errors import DataError, MismatchError
+from asrkd.features.store import FeatureDir
+from asrkd.models import build_model
+from asrkd.models.saved import ModelInfo, load_model, save_model
+from asrkd.targets import dump
+from asrkd.targets.archive import SoftTargetArchive
+from asrkd.targets.averaging import Ensemble
+from asrkd.targets.dump import PosteriorsConfig, dump_posteriors
+
+NUM_PDFS = 6
+DENSE = {"type": "dense", "precision": "float32"}
+
+
+@pytest.fixture
+def setup(tmp_path: Path, make_features: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Two feature folders of three utterances each, two teachers, shards of two utterances."""
+    monkeypatch.setattr(dump, "SHARD_FRAMES", 20)
+    rng = np.random.default_rng(0)
+    matrices = {f"utt-{n}": rng.normal(size=(10 + n, 3)) for n in range(6)}
+    features = []
+    for number in range(2):
+        chosen = {f"utt-{n}": matrices[f"utt-{n}"] for n in range(3 * number, 3 * number + 3)}
+        features.append(make_features(tmp_path / f"features{number}", chosen))
+    teachers = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)
+        priors = tuple(np.log(np.arange(1, NUM_PDFS + 1) / 21).tolist())
+        info = ModelInfo({"hidden_layers": 1, "hidden_units": 8}, 2, 1, 3, NUM_PDFS, "tiny", "t" * 64, priors)
+        teachers.append(tmp_path / f"teacher{seed}")
+        teachers[-1].mkdir()
+        save_model(teachers[-1], build_model(info.model, info.input_dim, NUM_PDFS, "model"), info)
+    work = tmp_path / "work"
+    work.mkdir()
+    return SimpleNamespace(features=features, teachers=teachers, work=work, path=tmp_path)
+
+
+def run(setup: SimpleNamespace, work: Path | None = None, **config: Any) -> dict[str, Any]:
+    return dump_posteriors(PosteriorsConfig(device="cpu", **config), setup.features, setup.teachers, work or setup.work)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_archive_holds_the_ensembles_posteriors(setup: SimpleNamespace) -> None:
+    summary = run(setup, temperature=3.0, codec=DENSE)
+    archive = SoftTargetArchive.open(setup.work)
+    ensemble = Ensemble([load_model(path) for path in setup.teachers])
+    assert archive.num_frames == {f"utt-{n}": 10 + n for n in range(6)}
+    for folder in map(FeatureDir.open, setup.features):
+        for utt_id in folder.utt_ids:
+            expected = ensemble.log_posteriors(folder.load(utt_id), 3.0).exp()
+            np.testing.assert_allclose(archive.posteriors(utt_id), expected, atol=1e-6)
+    assert archive.header.temperature == 3.0
+    assert archive.header.tied_states == "t" * 64
+    assert len(archive.header.teachers) == 2
+    assert summary["frames"] == 75
+    assert summary["bytes_per_frame"] == 4 * NUM_PDFS
+    assert summary["kl_nats"] == pytest.approx(0, abs=1e-6)
+    assert sorted(content(setup.work)) == ["header.json", "index", *(f"targets.{n}.npy" for n in (1, 2, 3))]
+
+
+def test_divergence_that_truncation_costs_against_a_hand_computation(setup: SimpleNamespace) -> None:
+    summary = run(setup, codec={"type": "topk", "k": 2})
+    archive = SoftTargetArchive.open(setup.work)
+    ensemble = Ensemble([load_model(path) for path in setup.teachers])
+    total, frames = 0.0, 0
+    first_of_shard = ["utt-0", "utt-2", "utt-4"]
+    for folder in map(FeatureDir.open, setup.features):
+        for utt_id in set(folder.utt_ids) & set(first_of_shard):
+            p = ensemble.log_posteriors(folder.load(utt_id), 2.0).exp().double().numpy()
+            total += float((p * np.log(p / archive.posteriors(utt_id))).sum())
+            frames += len(p)
+    assert summary["kl_nats"] == pytest.approx(total / frames, rel=1e-4)
+    assert summary["kl_nats"] > 1e-3
+
+
+def test_a_killed_dump_goes_on_and_gives_the_same_bytes(
+    setup: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = run(setup)
+    whole, killed = content(setup.work), setup.path / "killed"
+    killed.mkdir()
+    real, calls = dump._Dumper.dump, []
+
+    def die_at_2(self: Any, number: int, sources: Any) -> None:
+        calls.append(number)
+        if len(calls) == 2:
+            (killed / "targets.2.npy.tmp").write_bytes(b"half")
+            (killed / "measured.2.json").write_text('{"frames"')
+            raise KeyboardInterrupt
+        real(self, number, sources)
+
+    monkeypatch.setattr(dump._Dumper, "dump", die_at_2)
+    with pytest.raises(KeyboardInterrupt):
+        run(setup, killed)
+    assert not (killed / "header.json").exists()
+    resumed = run(setup, killed)
+    assert calls == [1, 2, 2, 3]
+    assert content(killed) == whole
+    for name in ("frames", "kl_nats"):
+        assert resumed[name] == summary[name]
+
+
+def test_a_dump_killed_while_it_tidies_up_can_be_run_again(setup: SimpleNamespace) -> None:
+    run(setup)
+    whole = content(setup.work)
+    assert run(setup)["frames"] == 75
+    assert content(setup.work) == whole
+
+
+def test_a_disk_that_is_too_small_is_refused_before_any_work(
+    setup: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = int(75 * 4 * NUM_PDFS * dump.FREE_SPACE_MARGIN)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed - 1))
+    with pytest.raises(DataError, match=r"soft targets of 75 frames need .* are free: take a sparser codec"):
+        run(setup, codec=DENSE)
+    assert content(setup.work) == {}
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed))
+    run(setup, codec=DENSE)
+
+
+def test_what_stands_needs_no_more_disk(setup: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(setup, codec=DENSE)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=200))
+    for name in ("header.json", "index"):
+        (setup.work / name).unlink()
+    for number, frames in ((1, 21), (2, 25), (3, 29)):
+        measured = f'{{"frames": {frames}, "seconds": 1, "encode_seconds": 0.5, "kl_sum": 0, "kl_frames": 1}}'
+        (setup.work / f"measured.{number}.json").write_text(measured)
+    assert run(setup, codec=DENSE)["frames"] == 75
+
+
+def test_features_of_another_front_end_and_utterances_in_two_folders(
+    setup: SimpleNamespace, make_features: Callable[..., Path]
+) -> None:
+    matrix = {"utt-9": np.random.default_rng(0).normal(size=(9, 3))}
+    other = make_features(setup.path / "other", matrix, "mfcc")
+    with pytest.raises(MismatchError, match="trained on features tiny, these are mfcc"):
+        dump_posteriors(PosteriorsConfig(device="cpu"), [other], setup.teachers, setup.work)
+    with pytest.raises(MismatchError, match=r"utt-0 is in .*features0 and in .*features0"):
+        dump_posteriors(PosteriorsConfig(device="cpu"), setup.features[:1] * 2, setup.teachers, setup.work)
+
+
+def test_one_teacher_is_an_ensemble(setup: SimpleNamespace) -> None:
+    dump_posteriors(PosteriorsConfig(device="cpu", codec=DENSE), setup.features, setup.teachers[:1], setup.work)
+    features = FeatureDir.open(setup.features[0])
+    alone = Ensemble([load_model(setup.teachers[0])]).log_posteriors(features.load("utt-1"), 2.0).exp()
+    np.testing.assert_allclose(SoftTargetArchive.open(setup.work).posteriors("utt-1"), alone, atol=1e-6)
