@@ -65,7 +65,7 @@ def _distilled(report: Report) -> str:
     gain = report.comparison("ensemble", "baseline", "frame_accuracy")
     ratio = report.transfer_ratio
     cost = _cost(report, "distilled")
-    has_gain = excludes_zero(gain) and gain.difference > 0 if gain else ratio.value is not None
+    has_gain = excludes_zero(gain) and gain.difference > 0 if gain else ratio.reliable
     if ratio.value is None or not has_gain:
         accuracy = formats.percent(_accuracy(report, "distilled"))
         return (

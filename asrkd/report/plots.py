@@ -6,7 +6,7 @@ text stays text, so that it takes the page's font and can be searched and read a
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,24 +104,45 @@ def _inline(svg: str, name: str) -> str:
     return re.sub(r"<svg[^>]*>", f'<svg {box[0]} aria-hidden="true" focusable="false">', svg, count=1)
 
 
+def _teachers(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.startswith("teacher")]
+
+
+def _labelled_style(name: str, names: Iterable[str], note: str = "") -> dict[str, Any]:
+    """A line's style and label: single nets are thin grey lines under one label, systems have their own."""
+    teachers = _teachers(names)
+    if name in teachers:
+        label = f"Teachers ({len(teachers)})" if name == teachers[0] else None
+        return {"color": _GREY, "linewidth": 0.9, "alpha": 0.75, "label": label}
+    others = [each for each in names if each not in _STYLES and each not in teachers]
+    style = _style(name, others.index(name) if name in others else 0)
+    # Matplotlib leaves out of the legend what starts with an underscore.
+    return {**style, "label": (system_name(name) + note).lstrip("_") or "unnamed", "markersize": 4.5}
+
+
 def _style(name: str, index: int = 0) -> dict[str, Any]:
     colour, marker, line = _STYLES.get(name, _OTHERS[index % len(_OTHERS)])
     return {"color": colour, "marker": marker, "linestyle": line}
 
 
+def _nets(report: Report) -> list[System]:
+    """All but the GMM, which lies so far from the nets that it would press them together."""
+    return [system for system in report.systems if system.name != "gmm"]
+
+
 def _draw_systems(report: Report, figure: "Figure") -> None:
+    systems = _nets(report)
     accuracy, words = figure.subplots(1, 2, sharey=True)
     for axes, metric, label in ((accuracy, "frame_accuracy", "Frame accuracy"), (words, "wer", "WER")):
-        for row, system in enumerate(report.systems):
+        for row, system in enumerate(systems):
             _draw_system(axes, system, metric, row)
         better = "higher" if metric == "frame_accuracy" else "lower"
         axes.set_title(f"{label} on test, % ({better} is better)")
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.08)
-    accuracy.set_yticks(range(len(report.systems)), [system_name(each.name) for each in report.systems])
-    accuracy.set_ylim(len(report.systems) - 0.5, -0.5)
-    accuracy.tick_params(axis="y", length=0)
-    words.tick_params(axis="y", length=0)
+        axes.tick_params(axis="y", length=0)
+    accuracy.set_yticks(range(len(systems)), [system_name(each.name) for each in systems])
+    accuracy.set_ylim(len(systems) - 0.5, -0.5)
 
 
 def _draw_system(axes: "Axes", system: System, metric: str, row: int) -> None:
@@ -138,15 +159,10 @@ def _draw_system(axes: "Axes", system: System, metric: str, row: int) -> None:
 
 def _draw_curves(report: Report, figure: "Figure") -> None:
     accuracy, loss = figure.subplots(1, 2)
-    teachers = [name for name in report.curves if name.startswith("teacher")]
-    for index, (name, epochs) in enumerate(report.curves.items()):
-        style = {**_style("baseline" if name in teachers else name, index), "linewidth": 2.4, "markersize": 4.5}
-        label: str | None = system_name(name)
-        if name in teachers:
-            style |= {"linewidth": 0.9, "marker": None, "linestyle": "-", "alpha": 0.75}
-            label = f"Teachers ({len(teachers)})" if name == teachers[0] else None
+    for name, epochs in report.curves.items():
+        style = {"linewidth": 2.4, **_labelled_style(name, report.curves)}
         x = [each.epoch for each in epochs]
-        accuracy.plot(x, [100 * each.dev_frame_accuracy for each in epochs], label=label, **style)
+        accuracy.plot(x, [100 * each.dev_frame_accuracy for each in epochs], **style)
         loss.plot(x, [each.dev_cross_entropy for each in epochs], **style)
     accuracy.set_title("Frame accuracy on dev, %")
     loss.set_title("Cross-entropy on dev, nats a frame")
@@ -167,15 +183,10 @@ def _settled(epochs: Sequence[Epoch]) -> Epoch:
 def _draw_reliability(report: Report, figure: "Figure") -> None:
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="#767676", linewidth=1, linestyle=(0, (2, 2)))
-    for index, (name, each) in enumerate(report.calibration.items()):
+    for name, each in report.calibration.items():
         bins = [part for part in each.bins if part.count]
-        axes.plot(
-            [part.confidence for part in bins],
-            [part.accuracy for part in bins],
-            label=f"{system_name(name)}, ECE {formats.percent(each.ece)} %",
-            markersize=4.5,
-            **_style(name, index),
-        )
+        style = _labelled_style(name, report.calibration, f", ECE {formats.percent(each.ece)} %")
+        axes.plot([part.confidence for part in bins], [part.accuracy for part in bins], **style)
     axes.set(xlim=(0, 1), ylim=(0, 1), aspect="equal", xlabel="Confidence", ylabel="Share of frames that are right")
     axes.set_title("Reliability on test")
     axes.legend(loc="upper left")
@@ -183,12 +194,13 @@ def _draw_reliability(report: Report, figure: "Figure") -> None:
 
 def _draw_temperature(report: Report, figure: "Figure") -> None:
     axes = figure.subplots()
-    for index, (name, points) in enumerate(report.temperature_curves.items()):
-        style = _style(name, index)
+    for name, points in report.temperature_curves.items():
+        style = _labelled_style(name, report.temperature_curves)
         curve = sorted((each.temperature, each.cross_entropy) for each in points)
-        axes.plot(*zip(*curve, strict=True), label=system_name(name), markersize=4, **style)
-        best = min(curve, key=lambda point: point[1])
-        axes.plot(*best, "o", markersize=10, markerfacecolor="none", color=style["color"])
+        axes.plot([temperature for temperature, _ in curve], [nats for _, nats in curve], **style)
+        if curve and not name.startswith("teacher"):
+            best = min(curve, key=lambda point: point[1])
+            axes.plot(*best, "o", markersize=10, markerfacecolor="none", color=style["color"])
     axes.axvline(1, color="#767676", linewidth=1, linestyle=(0, (2, 2)))
     axes.set(xlabel="Temperature", ylabel="Cross-entropy, nats a frame")
     axes.set_title("Cross-entropy on test")
@@ -229,9 +241,9 @@ def _draw_seconds(report: Report, figure: "Figure") -> None:
 FIGURES: Mapping[str, _Drawing] = {
     "systems": _Drawing(
         _draw_systems,
-        lambda report: (_WIDE, 0.9 + 0.42 * len(report.systems)),
+        lambda report: (_WIDE, 0.9 + 0.42 * len(_nets(report))),
         lambda report: True,
-        "Frame accuracy and word error rate of every system on test with 95 % intervals, and the single nets.",
+        "Frame accuracy and word error rate of every net on test with 95 % intervals, and the single nets.",
         "Look at where the distilled net lies between baseline and ensemble. Bars are 95 % intervals, hollow dots the "
         "single nets; two bars that overlap may still differ, which the paired comparisons below decide.",
     ),

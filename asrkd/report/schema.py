@@ -79,11 +79,15 @@ class System:
 
 @dataclass(frozen=True, config=_CHECKED)
 class TransferRatio:
-    """Share of the ensemble's gain in frame accuracy that the distilled net keeps; None where there is no gain."""
+    """Share of the ensemble's gain in frame accuracy that the distilled net keeps; None where there is no gain.
+
+    It is ``reliable`` where the gain's own interval excludes 0; else a ratio to it says nothing.
+    """
 
     value: float | None
     low: float | None = None
     high: float | None = None
+    reliable: bool = True
 
 
 @dataclass(frozen=True, config=_CHECKED)
@@ -117,15 +121,6 @@ class DataSet:
     hours: float
     utterances: int
     speakers: int
-
-
-@dataclass(frozen=True, config=_CHECKED)
-class Data:
-    train: DataSet | None = None
-    transfer: DataSet | None = None
-    dev: DataSet | None = None
-    test: DataSet | None = None
-    note: str = ""
 
 
 @dataclass(frozen=True, config=_CHECKED)
@@ -189,7 +184,7 @@ class Report:
     soft_targets: SoftTargets
     seconds: dict[str, float]
     alpha: float | None = None
-    data: Data | None = None
+    data: dict[str, DataSet | str] = Field(default_factory=dict)  # by set; "note" is one sentence on all
     tuning: list[Trial] = Field(default_factory=list)
     curves: dict[str, list[Epoch]] = Field(default_factory=dict)
     calibration: dict[str, Calibration] = Field(default_factory=dict)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from asrkd.report import formats
-from asrkd.report.schema import Data, DataSet, Report, Spread, System
+from asrkd.report.schema import DataSet, Report, Spread, System
 
 NAMES = {
     "gmm": "GMM-HMM",
@@ -15,6 +15,7 @@ NAMES = {
 }
 METRICS = {"frame_accuracy": "Frame accuracy", "wer": "WER"}
 _METRICS_PER_CENT = [f"{name}, %" for name in METRICS.values()]
+_SETS = ("train", "transfer", "dev", "test")
 _INTERVAL = "95 % interval"
 
 
@@ -142,7 +143,7 @@ def paper_table(report: Report) -> Table | None:
         name = f"{NAMES[paper.name]} of 10 / of {report.num_teachers}" if paper.name == "ensemble" else None
         rows.append([name or system_name(paper.name), *map(formats.percent, cells)])
     if kept := _paper_share(report):
-        here = report.transfer_ratio.value
+        here = report.transfer_ratio.value if report.transfer_ratio.reliable else None
         rows.append(["Gain kept by distilled, %", kept, formats.percent(here, 0), formats.ABSENT, formats.ABSENT])
     notes = [
         "The data differ, so compare the order of the systems and the share of the gain that is kept, never the "
@@ -163,8 +164,8 @@ def _paper_share(report: Report) -> str | None:
 
 
 def _ours(report: Report) -> str:
-    train = report.data.train if report.data else None
-    hours = f"{formats.number(train.hours, 1)} hours, " if train else ""
+    train = report.data.get("train")
+    hours = f"{formats.number(train.hours, 1)} hours, " if isinstance(train, DataSet) else ""
     distilled = report.system("distilled")
     size = f"{formats.parameters(distilled.parameters)} parameters" if distilled else "unknown size"
     return f"{hours}{report.num_pdfs:,} tied states, nets of {size}, ensemble of {report.num_teachers}"
@@ -251,15 +252,16 @@ def tuning_table(report: Report) -> Table | None:
 
 def data_table(report: Report) -> Table | None:
     """Sizes of the sets; None where they are not known."""
-    data: Data = report.data or Data()
-    sets: dict[str, DataSet | None] = {name: getattr(data, name) for name in ("train", "transfer", "dev", "test")}
+    sets = {name: each for name, each in report.data.items() if isinstance(each, DataSet)}
     rows = [
         [name, formats.number(each.hours, 2), formats.count(each.utterances), formats.count(each.speakers)]
-        for name, each in sets.items()
-        if each is not None
+        for name, each in sorted(
+            sets.items(), key=lambda item: _SETS.index(item[0]) if item[0] in _SETS else len(_SETS)
+        )
     ]
     columns = [Column("Set", numeric=False), *(Column(name) for name in ("Hours", "Utterances", "Speakers"))]
-    return Table("Data", columns, rows, [data.note] if data.note else []) if rows else None
+    note = report.data.get("note")
+    return Table("Data", columns, rows, [note] if isinstance(note, str) and note else []) if rows else None
 
 
 def seconds_table(report: Report) -> Table | None:
