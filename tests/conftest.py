@@ -1,6 +1,7 @@
 """What the rooms' tests share: deterministic audio, tiny folders, and where optional data lies."""
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,25 @@ from asrkd.core.datadir import DataDir, write_data_dir  # noqa: E402
 # Machines that run tests are shared and slow at times; the same examples each time keep a run repeatable.
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=50)
 settings.load_profile("repeatable")
+
+
+def _quieten_speechbrain() -> None:
+    """SpeechBrain leaves stand-ins for old and optional modules in sys.modules, which import what is not installed
+    when they are asked for anything; Hypothesis looks through sys.modules and asks each module for its file."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("speechbrain."):
+            vars(module).setdefault("__file__", None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems() -> None:
+    _quieten_speechbrain()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    _quieten_speechbrain()
+
 
 RATE = 16_000
 

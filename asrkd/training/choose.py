@@ -31,6 +31,9 @@ def choose(models: Sequence[Path], sections: Sequence[str], work: Path) -> dict[
     loss = {"temperature": best["temperature"], "alpha": best["alpha"]}
     config: dict[str, Any] = {name: {"loss": loss} for name in sections}
     config["posteriors"] = {"temperature": best["temperature"]}
+    for name, value in loss.items():  # for shell scripts
+        with atomic_write(work / name) as file:
+            file.write(f"{value:g}\n")
     with atomic_write(work / "chosen.yaml") as file:
         yaml.safe_dump(config, file)
     print(f"choose: temperature {best['temperature']:g}, alpha {best['alpha']:g} of {len(tried)} tried on dev")

@@ -1,5 +1,6 @@
 """Training one net: teacher, student or hard-label baseline, which differ in targets and loss alone."""
 
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -19,7 +20,7 @@ from asrkd.core.random import rng_for
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window
 from asrkd.hmm.alignment import Alignment
-from asrkd.losses import build_loss
+from asrkd.losses import Loss, build_loss
 from asrkd.models import build_model
 from asrkd.models.saved import ModelInfo, save_model
 from asrkd.targets.archive import SoftTargetArchive
@@ -76,14 +77,7 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
         torch.set_num_threads(config.threads)
     loss = build_loss(config.loss, "loss")
     source = _open(inputs)
-    if (loss.temperature is None) != (source.soft is None):
-        raise ConfigError(
-            "the loss is for hard labels, but soft targets were given: is the section the right one?"
-            if loss.temperature is None
-            else "the loss needs soft targets: give --soft-targets DIR"
-        )
-    if source.soft is not None:
-        source.soft.check(loss.temperature, source.alignment.tied_states)
+    _check_targets(loss, source)
     dev = Source(FeatureDir.open(inputs.dev_features), Alignment.open(inputs.dev_alignment))
     source.features.check_same_front_end(dev.features)
     source.alignment.check_tied_states(dev.alignment.tied_states, str(inputs.dev_alignment))
@@ -121,6 +115,18 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
         "frames_per_second": round(epochs * len(store) / seconds) if epochs else None,
         "device": device,
     }
+
+
+def _check_targets(loss: Loss, source: Source) -> None:
+    if source.soft is None:
+        if loss.temperature is not None:
+            raise ConfigError("the loss needs soft targets: give --soft-targets DIR")
+        if source.unlabelled:
+            raise ConfigError(f"{source.unlabelled[0].path} has no labels: it needs --soft-targets and a loss for them")
+    elif loss.temperature is None:
+        raise ConfigError("the loss is for hard labels, but soft targets were given: is the section the right one?")
+    else:
+        source.soft.check(loss.temperature, source.alignment.tied_states)
 
 
 def _open(inputs: TrainInputs) -> Source:
@@ -171,4 +177,4 @@ def _run_opts(config: TrainConfig, device: str) -> dict[str, Any]:
     precision = config.precision
     if precision == "auto":
         precision = "bf16" if has_fast_bfloat16(device) else "fp32"
-    return {"device": device, "precision": precision, "noprogressbar": False}
+    return {"device": device, "precision": precision, "noprogressbar": not sys.stderr.isatty()}

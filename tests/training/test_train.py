@@ -1,0 +1,238 @@
+"""Training: learns what can be learnt, goes on after a kill, gives the same bytes, refuses what does not fit."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from asrkd.core.errors import ConfigError, DataError, MismatchError
+from asrkd.features.store import FeatureDir
+from asrkd.models.saved import load_model
+from asrkd.targets import build_codec
+from asrkd.targets.archive import Header, SoftTargetArchive, layout, write_header, write_shard
+from asrkd.targets.averaging import Ensemble
+from asrkd.training import train as training
+from asrkd.training.checkpoint import Progress, save_progress
+from asrkd.training.train import TrainConfig, TrainInputs, train
+
+TREE = "t" * 64
+ConfigMaker = Callable[..., TrainConfig]
+
+
+def trained(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any]:
+    work.mkdir(exist_ok=True)
+    return train(config, inputs, work)
+
+
+def weights(folder: Path) -> bytes:
+    return (folder / "model.safetensors").read_bytes()
+
+
+def test_it_learns(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path) -> None:
+    summary = trained(config_of(epochs=8), problem, tmp_path)
+    assert summary["dev_frame_accuracy"] > 0.97
+    assert summary["frames"] == summary["labelled_frames"] == sum(range(20, 40))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.json", "model.json", "model.safetensors"]
+    curve = json.loads((tmp_path / "log.json").read_text())["curve"]
+    assert [row["epoch"] for row in curve] == list(range(1, 9))
+    assert curve[-1]["dev_cross_entropy"] < curve[0]["dev_cross_entropy"]
+    assert max(row["dev_frame_accuracy"] for row in curve) == summary["dev_frame_accuracy"]
+    assert curve[summary["best_epoch"] - 1]["dev_frame_accuracy"] == summary["dev_frame_accuracy"]
+
+
+def test_the_saved_model_is_the_best_and_carries_what_it_belongs_to(
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path
+) -> None:
+    summary = trained(config_of(), problem, tmp_path)
+    model, dev = load_model(tmp_path), FeatureDir.open(problem.dev_features)
+    assert (model.info.left, model.info.right, model.info.tied_states) == (1, 1, TREE)
+    assert np.exp(model.log_priors).sum() == pytest.approx(1)
+    ensemble = Ensemble([model])
+    from asrkd.hmm.alignment import Alignment
+
+    labels = Alignment.open(problem.dev_alignment)
+    correct = sum(
+        int((ensemble.log_posteriors(dev.load(utt)).argmax(-1).numpy() == labels.pdf_ids(utt)).sum())
+        for utt in dev.utt_ids
+    )
+    total = sum(dev.num_frames.values())
+    assert correct / total == pytest.approx(summary["dev_frame_accuracy"])
+    posteriors = torch.cat([ensemble.log_posteriors(dev.load(utt)) for utt in dev.utt_ids])
+    pdf_ids = torch.cat([torch.from_numpy(labels.pdf_ids(utt)).long() for utt in dev.utt_ids])
+    row = json.loads((tmp_path / "log.json").read_text())["curve"][summary["best_epoch"] - 1]
+    assert float(torch.nn.functional.nll_loss(posteriors, pdf_ids)) == pytest.approx(row["dev_cross_entropy"], rel=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_same_seed_same_bytes_other_seed_other_bytes(
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, optimizer: str
+) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        torch.manual_seed(hash(name) % 1000)  # what was drawn before must not matter
+        trained(config_of(seed=seed, epochs=2, optimizer=optimizer), problem, tmp_path / name)
+    for path in (tmp_path / "a").iterdir():
+        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    assert weights(tmp_path / "a") != weights(tmp_path / "c")
+
+
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+from asrkd.core.config import parse, parse_yaml
+from asrkd.training import train as training
+from asrkd.training.checkpoint import Progress, save_progress
+after_epoch = training._after_epoch
+def kill_after_2(work, progress):
+    after_epoch(work, progress)
+    if progress.epoch == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+training._after_epoch = kill_after_2
+inputs = training.TrainInputs(*map(Path, sys.argv[3:]))
+training.train(parse(training.TrainConfig, parse_yaml(sys.argv[1], "x"), "x"), inputs, Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("schedule", ["linear", "newbob"])
+def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(
+    problem: TrainInputs, settings: dict[str, Any], config_of: ConfigMaker, tmp_path: Path, schedule: str
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    trained(config_of(schedule=schedule), problem, whole)
+    killed.mkdir()
+    paths = [problem.features, problem.alignment, problem.dev_features, problem.dev_alignment]
+    section = json.dumps({**settings, "schedule": schedule})
+    command = [sys.executable, "-c", SCRIPT, section, str(killed), *map(str, paths)]
+    process = subprocess.run(command, check=False, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert not (killed / "model.safetensors").exists()
+    summary = trained(config_of(schedule=schedule), problem, killed)
+    assert summary["epochs"] == 4
+    for path in whole.iterdir():
+        assert path.read_bytes() == (killed / path.name).read_bytes(), path.name
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.99])
+def test_damaged_checkpoint(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, kept: float) -> None:
+    save_progress(tmp_path / training.CHECKPOINT, Progress(epoch=1, weights={"0.weight": torch.zeros(3, 4)}))
+    path = tmp_path / training.CHECKPOINT
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(DataError, match=r"checkpoint\.pt: checkpoint is not readable .*remove it"):
+        trained(config_of(), problem, tmp_path)
+    path.write_text("not a checkpoint at all")
+    with pytest.raises(DataError, match="checkpoint is not readable"):
+        trained(config_of(), problem, tmp_path)
+
+
+def test_early_stopping(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path) -> None:
+    summary = trained(config_of(epochs=50, patience=2, learning_rate=1e-9, final_learning_rate=0.0), problem, tmp_path)
+    assert summary["epochs"] == summary["best_epoch"] + 2 < 50
+
+
+def test_divergence_is_one_line(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path) -> None:
+    config = config_of(optimizer="sgd", learning_rate=1e38, final_learning_rate=1e38, batch_size=32)
+    with pytest.raises(ConfigError, match=r"training diverged.* take a smaller learning_rate"):
+        trained(config, problem, tmp_path)
+
+
+def soft_targets(
+    folder: Path, features: list[FeatureDir], temperature: float = 2.0, codec: dict[str, Any] | None = None
+) -> Path:
+    """An archive of softmax(W x / T), which a net without hidden layers can match."""
+    folder.mkdir()
+    matrix = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    section = codec or {"type": "dense", "precision": "float32"}
+    utterances = {utt: store.load(utt) for store in features for utt in store.utt_ids}
+    records = [
+        build_codec(section, 3, "codec").encode(torch.softmax(torch.from_numpy(frames) @ matrix / temperature, -1))
+        for frames in utterances.values()
+    ]
+    write_shard(folder, 1, np.concatenate(records))
+    header = Header(temperature, section, "arithmetic", ("known",), 3, "tiny", TREE, (1 / 3,) * 3)
+    lengths = {utt: len(frames) for utt, frames in utterances.items()}
+    write_header(folder, header, layout(lengths, [list(utterances)]))
+    return folder
+
+
+DISTILL = {"type": "distillation", "temperature": 2.0, "alpha": 1.0}
+
+
+@pytest.mark.parametrize("codec", [None, {"type": "topk", "k": 2}])
+def test_student_matches_a_known_teacher(
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, codec: dict[str, Any] | None
+) -> None:
+    features = FeatureDir.open(problem.features)
+    archive = soft_targets(tmp_path / "soft", [features], codec=codec)
+    config = config_of(
+        loss=DISTILL,
+        model={"hidden_layers": 0},
+        window={"left": 0, "right": 0},
+        epochs=60,
+        patience=60,
+        input_noise=0.0,
+        learning_rate=0.05,
+    )
+    trained(config, replace(problem, soft_targets=archive), tmp_path / "student")
+    curve = json.loads((tmp_path / "student" / "log.json").read_text())["curve"]
+    losses = [row["train_loss"] for row in curve]
+    assert losses[0] > 0.05
+    assert losses[-1] < 1e-5
+
+
+def test_unlabelled_frames_train_the_student_too(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path) -> None:
+    features, more = FeatureDir.open(problem.features), FeatureDir.open(problem.dev_features)
+    archive = soft_targets(tmp_path / "soft", [features, more])
+    inputs = replace(problem, soft_targets=archive, unlabelled=[problem.dev_features])
+    summary = trained(config_of(loss=DISTILL, epochs=1), inputs, tmp_path / "student")
+    assert summary["labelled_frames"] == sum(range(20, 40))
+    assert summary["frames"] == sum(range(20, 40)) + sum(range(20, 26))
+
+
+def test_loss_and_targets_must_fit(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path) -> None:
+    archive = soft_targets(tmp_path / "soft", [FeatureDir.open(problem.features)])
+    with_soft = replace(problem, soft_targets=archive)
+    with pytest.raises(ConfigError, match="the loss is for hard labels, but soft targets were given"):
+        trained(config_of(), with_soft, tmp_path / "x")
+    with pytest.raises(ConfigError, match="the loss needs soft targets: give --soft-targets"):
+        trained(config_of(loss=DISTILL), problem, tmp_path / "x")
+    with pytest.raises(ConfigError, match="dev-features has no labels: it needs --soft-targets"):
+        trained(config_of(), replace(problem, unlabelled=[problem.dev_features]), tmp_path / "x")
+    with pytest.raises(MismatchError, match="at temperature 2, the loss has 5"):
+        trained(config_of(loss={**DISTILL, "temperature": 5.0}), with_soft, tmp_path / "x")
+    header = json.loads((archive / "header.json").read_text())
+    (archive / "header.json").write_text(json.dumps({**header, "tied_states": "x" * 64}))
+    with pytest.raises(MismatchError, match="was the tree built again"):
+        trained(config_of(loss=DISTILL), with_soft, tmp_path / "x")
+    assert SoftTargetArchive.open(archive).header.temperature == 2
+
+
+def test_dev_alignment_of_another_tree(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path) -> None:
+    shutil.copytree(problem.dev_alignment, tmp_path / "ali")
+    path = tmp_path / "ali" / "alignment.json"
+    path.write_text(path.read_text().replace(TREE, "x" * 64))
+    with pytest.raises(MismatchError, match="was the tree built again"):
+        trained(config_of(), replace(problem, dev_alignment=tmp_path / "ali"), tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("section", "message"),
+    [
+        ({"learning_rat": 0.1}, "unknown key 'learning_rat'; did you mean 'learning_rate'"),
+        ({"schedule": "cosine"}, "schedule"),
+        ({"window": {"lefd": 3}}, "unknown key 'window.lefd'; did you mean 'left'"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_impossible_settings(config_of: ConfigMaker, section: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_of(**section)
