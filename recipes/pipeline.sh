@@ -1,0 +1,146 @@
+# The pipeline from data dirs to the report, for a recipe's run.sh to source after its settings:
+#   config exp stage stop_stage jobs num_teachers temperatures alphas lexicon lm_text
+# and `make_data`, a function that makes $exp/data/{train,dev,test,transfer}.
+
+usage() {
+  cat <<END
+usage: run.sh $recipe [options]
+$own_usage  --stage N         first stage to run (default $stage)
+  --stop-stage N    last stage to run (default $stop_stage)
+  --config YAML     recipe (default $config)
+  --exp DIR         experiment folder (default $exp)
+  --jobs N          processes (default: the number of cores, $jobs)
+  --num-teachers N  size of the ensemble (default $num_teachers)
+stages: 1 corpus  2 features  3 language  4 tied states  5 graph  6 teachers  7 choice of T and alpha, soft targets
+        8 students  9 decoding and scores  10 report
+END
+}
+fail() { echo "run.sh $recipe: error: $*" >&2; exit 1; }
+
+while [ $# -gt 0 ]; do
+  name=${1#--}
+  case " stage stop-stage config exp jobs num-teachers $own_options " in
+    *" $name "*)
+      [ $# -ge 2 ] || fail "$1 needs a value (see -h)"
+      printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
+    *)
+      case "$1" in -h | --help) usage; exit 0 ;; esac
+      fail "unknown option '$1' (see -h)" ;;
+  esac
+done
+for name in stage stop_stage jobs num_teachers; do
+  [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
+done
+for name in $own_options; do
+  name=${name//-/_}
+  [ -n "${!name}" ] || fail "--${name//_/-} is needed (see -h)"
+done
+
+asrkd check --config "$config"
+lm_text=${lm_text:-$exp/corpus/lm_text.txt}
+asrkd() { command asrkd "$1" --config "$config" --jobs "${threads:-$jobs}" "${@:2}"; }
+at() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+
+# Runs its arguments in the background, at most $jobs at a time, one thread each; `finish` waits for all of them.
+together() {
+  while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || exit 1; done
+  OMP_NUM_THREADS=1 threads=1 "$@" &
+}
+finish() {
+  local pid
+  for pid in $(jobs -p); do wait "$pid" || exit 1; done
+}
+
+labelled="train dev test"
+teachers=$(seq -f "$exp/teachers/%g" "$num_teachers")
+dev="--dev-features $exp/fbank/dev --dev-alignment $exp/ali/dev"
+train_set="--features $exp/fbank/train --alignment $exp/ali/train $dev"
+
+if at 1; then
+  make_data
+  asrkd subset "$exp/data/transfer" "$exp/data/transfer_tune"
+fi
+
+if at 2; then
+  for part in $labelled transfer transfer_tune; do asrkd fbank "$exp/data/$part" "$exp/fbank/$part"; done
+  for part in $labelled; do asrkd mfcc "$exp/data/$part" "$exp/mfcc/$part"; done
+fi
+
+if at 3; then
+  asrkd lang "$lexicon" "$lm_text" "$exp/lang"
+fi
+
+if at 4; then
+  asrkd mono "$exp/mfcc/train" "$exp/data/train" "$exp/lang" "$exp/mono"
+  asrkd triphone "$exp/mfcc/train" "$exp/data/train" "$exp/lang" "$exp/mono" "$exp/tri"
+  for part in $labelled; do
+    asrkd align "$exp/mfcc/$part" "$exp/data/$part" "$exp/lang" "$exp/tri" "$exp/ali/$part"
+  done
+fi
+
+if at 5; then
+  asrkd graph "$exp/lang" "$exp/tri" "$exp/graph"
+fi
+
+if at 6; then
+  for seed in $(seq "$num_teachers"); do
+    together asrkd train --section teacher --seed "$seed" $train_set "$exp/teachers/$seed"
+  done
+  finish
+fi
+
+if at 7; then
+  # Temperature first, at the section's alpha; then alpha, at the best temperature.
+  tune=$exp/tune
+  try() { # temperature alpha
+    asrkd train --section student_tune $train_set --unlabelled "$exp/fbank/transfer_tune" \
+      --soft-targets "$tune/soft_targets.T$1" --set "student_tune.loss.temperature=$1" \
+      --set "student_tune.loss.alpha=$2" "$tune/T$1.a$2"
+  }
+  for t in $temperatures; do
+    together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/fbank/train" \
+      --features "$exp/fbank/transfer_tune" $teachers "$tune/soft_targets.T$t"
+  done
+  finish
+  tried=
+  for t in $temperatures; do together try "$t" 0.9; tried+=" $tune/T$t.a0.9"; done
+  finish
+  asrkd choose $tried "$tune/temperature"
+  best=$(cat "$tune/temperature/temperature")
+  for a in $alphas; do together try "$best" "$a"; tried+=" $tune/T$best.a$a"; done
+  finish
+  asrkd choose --for student --for student_small $tried "$exp/chosen"
+  asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/fbank/train" \
+    --features "$exp/fbank/transfer" $teachers "$exp/soft_targets"
+fi
+
+if at 8; then
+  for student in student student_small; do
+    together asrkd train --config "$exp/chosen/chosen.yaml" --section "$student" $train_set \
+      --unlabelled "$exp/fbank/transfer" --soft-targets "$exp/soft_targets" "$exp/$student"
+  done
+  finish
+fi
+
+if at 9; then
+  evaluate() { # system, kind of features, model or models; a GMM comes as --gmm=MODEL
+    local eval=$exp/eval/$1 kind=$2; shift 2
+    asrkd decode --tune "$exp/data/dev" "$exp/graph" "$exp/$kind/dev" "$@" "$eval/dev/decode"
+    asrkd decode --scale-of "$eval/dev/decode" "$exp/graph" "$exp/$kind/test" "$@" "$eval/test/decode"
+    for part in dev test; do
+      asrkd score "$exp/data/$part" "$eval/$part/decode" "$eval/$part/words"
+      asrkd frames "$exp/$kind/$part" "$exp/ali/$part" "$@" "$eval/$part/frames"
+    done
+  }
+  together evaluate gmm mfcc "--gmm=$exp/tri"
+  for seed in $(seq "$num_teachers"); do together evaluate "teacher.$seed" fbank "$exp/teachers/$seed"; done
+  together evaluate ensemble fbank $teachers
+  together evaluate distilled fbank "$exp/student"
+  together evaluate distilled_small fbank "$exp/student_small"
+  finish
+fi
+
+if at 10; then
+  asrkd report "$exp" "$exp/report"
+  echo "report: $exp/report/report.html"
+fi
