@@ -81,7 +81,6 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     dev = Source(FeatureDir.open(inputs.dev_features), Alignment.open(inputs.dev_alignment))
     source.features.check_same_front_end(dev.features)
     source.alignment.check_tied_states(dev.alignment.tied_states, str(inputs.dev_alignment))
-
     store = FrameStore(source, config.window, device, hard_only=source.soft is None)
     dev_store = FrameStore(dev, config.window, device, hard_only=True)
     info = _model_info(config, source)
@@ -106,14 +105,20 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     (work / CHECKPOINT).unlink(missing_ok=True)
     epochs = progress.epoch - first_epoch
     return {
+        **_summary(module, store, progress),
+        "frames_per_second": round(epochs * len(store) / seconds) if epochs else None,
+        "device": device,
+    }
+
+
+def _summary(module: torch.nn.Module, store: FrameStore, progress: Progress) -> dict[str, Any]:
+    return {
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "frames": len(store),
         "labelled_frames": store.num_labelled,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "dev_frame_accuracy": progress.best_accuracy,
-        "frames_per_second": round(epochs * len(store) / seconds) if epochs else None,
-        "device": device,
     }
 
 
