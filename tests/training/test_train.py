@@ -104,7 +104,7 @@ training.train(parse(training.TrainConfig, parse_yaml(sys.argv[1], "x"), "x"), i
 
 # At the small rate the dev error stands still, so that NewBob halves it at every epoch.
 @pytest.mark.parametrize(("schedule", "rate"), [("linear", 0.01), ("newbob", 1e-6)])
-def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(
+def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(  # noqa: PLR0917 (fixtures)
     problem: TrainInputs, settings: dict[str, Any], config_of: ConfigMaker, tmp_path: Path, schedule: str, rate: float
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
