@@ -9,7 +9,7 @@ from typing import Any
 import kaldi_hmm_gmm
 import numpy as np
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
@@ -41,6 +41,14 @@ class AlignConfig:
     """Factor on the log probabilities of staying in one."""
     max_failed: float = Field(default=0.05, ge=0, le=1)
     """Share of the utterances that may fail to align; more are an error."""
+
+    @model_validator(mode="after")
+    def _beams(self) -> "AlignConfig":
+        if 0 < self.retry_beam <= self.beam:
+            raise ValueError(
+                f"retry_beam {self.retry_beam} must be wider than beam {self.beam}, or 0 for no second try"
+            )
+        return self
 
 
 @plain_dataclass(frozen=True)

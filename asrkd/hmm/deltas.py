@@ -12,6 +12,8 @@ def add_deltas(feats: FloatArray, order: int = 2, window: int = 2) -> FloatArray
     The first derivative is the slope of a line fitted to 2 ``window`` + 1 frames; the k-th applies the same filter k
     times. Frames beyond the ends repeat the first and the last, once for the filters together.
     """
+    if not len(feats):
+        return np.zeros((0, feats.shape[1] * (order + 1)), np.float32)
     filters = [np.ones(1)]
     slope = np.arange(-window, window + 1) / (2.0 * sum(i * i for i in range(1, window + 1)))
     for _ in range(order):

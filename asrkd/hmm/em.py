@@ -39,7 +39,7 @@ class EmConfig:
     realign_passes: tuple[int, ...] = (2, 3, 4, 6, 8, 11)
     """Passes (from 1) that align anew before they update."""
     num_gauss: int = Field(default=600, ge=1)
-    """Components in all, reached by even steps, the last of them `settle_passes` before the end."""
+    """Components in all, about: reached by even steps, the last of them `settle_passes` before the end."""
     settle_passes: int = Field(default=3, ge=0)
     """Passes at the end that split nothing."""
     occupancy_power: float = Field(default=0.25, ge=0, le=1)
