@@ -138,25 +138,27 @@ def plan_mono(arguments: Namespace, section: Section) -> Stage:
 
 
 def plan_triphone(arguments: Namespace, section: Section) -> Stage:
-    inputs = [arguments.features, arguments.data, arguments.lang, arguments.previous]
+    features, data, lang, previous = (arguments.features, arguments.data, arguments.lang, arguments.previous)
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.hmm.triphone import TriphoneConfig, triphone_stage
 
-        return triphone_stage(parse(TriphoneConfig, section, _where(arguments)), *inputs, work, arguments.jobs)
+        config = parse(TriphoneConfig, section, _where(arguments))
+        return triphone_stage(config, features, data, lang, previous, work, arguments.jobs)
 
-    return _stage(arguments, section, inputs, run)
+    return _stage(arguments, section, [features, data, lang, previous], run)
 
 
 def plan_align(arguments: Namespace, section: Section) -> Stage:
-    inputs = [arguments.features, arguments.data, arguments.lang, arguments.tied_states]
+    features, data, lang, tied_states = (arguments.features, arguments.data, arguments.lang, arguments.tied_states)
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.hmm.align import AlignConfig, align_stage
 
-        return align_stage(parse(AlignConfig, section, _where(arguments)), *inputs, work, arguments.jobs)
+        config = parse(AlignConfig, section, _where(arguments))
+        return align_stage(config, features, data, lang, tied_states, work, arguments.jobs)
 
-    return _stage(arguments, section, inputs, run)
+    return _stage(arguments, section, [features, data, lang, tied_states], run)
 
 
 def plan_graph(arguments: Namespace, section: Section) -> Stage:
@@ -197,7 +199,7 @@ def plan_posteriors(arguments: Namespace, section: Section) -> Stage:
         from asrkd.targets.dump import PosteriorsConfig, dump_posteriors
 
         config = parse(PosteriorsConfig, section, _where(arguments))
-        return dump_posteriors(config, arguments.features, arguments.teachers, work)
+        return dump_posteriors(config, arguments.features, arguments.teachers, work, arguments.jobs)
 
     return _stage(arguments, section, [*arguments.features, *arguments.teachers], run, teachers=len(arguments.teachers))
 

@@ -130,7 +130,7 @@ def plain(net: Callable[[], nn.Module], source: Source, config: TrainConfig, pre
     model = net().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.learning_rate)
     loader = DataLoader(dataset, batch_size=config.batch_size, shuffle=True, num_workers=2)
-    batches = iter(itertools.chain.from_iterable(itertools.repeat(loader)))
+    batches = itertools.chain.from_iterable(itertools.repeat(loader))
 
     def step() -> None:
         windows, labels = next(batches)

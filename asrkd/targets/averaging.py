@@ -30,7 +30,8 @@ def combine(logits: Sequence[torch.Tensor], temperature: float, combination: Com
 class Ensemble:
     """One or several trained models of the same features and tied states, used as one."""
 
-    def __init__(self, models: Sequence[SavedModel], combination: Combination = "arithmetic"):
+    def __init__(self, models: Sequence[SavedModel], combination: Combination = "arithmetic", bfloat16: bool = False):
+        """``bfloat16``: the nets' products are computed in it; what follows the logits is in float32 all the same."""
         first = models[0]
         for model in models[1:]:
             check_belongs(model, first.info.features, first.info.tied_states)
@@ -40,6 +41,7 @@ class Ensemble:
                 )
         self.models = list(models)
         self.combination = combination
+        self.bfloat16 = bfloat16
         self.info = first.info
 
     @property
@@ -60,7 +62,8 @@ class Ensemble:
             window = (model.info.left, model.info.right)
             if window not in spliced:
                 spliced[window] = splice(frames, Window(*window))
-        return [model.module(spliced[(model.info.left, model.info.right)]) for model in self.models]
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+            return [model.module(spliced[(model.info.left, model.info.right)]) for model in self.models]
 
     def log_posteriors(self, features: NDArray[np.float32], temperature: float = 1.0) -> torch.Tensor:
         """Combined log posteriors (num_frames, num_pdfs) for one utterance's features (num_frames, dim)."""

@@ -5,25 +5,25 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
-from tqdm import tqdm
 
 from asrkd.core.config import STRICT
-from asrkd.core.device import choose_device
+from asrkd.core.device import choose_device, has_fast_bfloat16
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_json, sha256, write_json
+from asrkd.core.parallel import map_shards
 from asrkd.features.store import FeatureDir
 from asrkd.models.saved import check_belongs, load_model
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
 from asrkd.targets.archive import Header, layout, shard_path, write_header, write_shard
 from asrkd.targets.averaging import Combination, Ensemble
 
-SHARD_FRAMES = 50_000
+SHARD_FRAMES = 20_000
 """Frames in a shard: what a kill loses at most."""
 
 FREE_SPACE_MARGIN = 1.05
@@ -36,6 +36,7 @@ class PosteriorsConfig:
     temperature: float = Field(default=2.0, gt=0)
     combination: Combination = "arithmetic"
     codec: dict[str, Any] = Field(default_factory=dict)
+    precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the nets' products; auto: bf16 where it is fast
     device: str = "auto"
 
 
@@ -85,15 +86,18 @@ class _Dumper:
 
 
 def dump_posteriors(
-    config: PosteriorsConfig, feature_dirs: Sequence[Path], teachers: Sequence[Path], work: Path
+    config: PosteriorsConfig, feature_dirs: Sequence[Path], teachers: Sequence[Path], work: Path, jobs: int = 1
 ) -> dict[str, Any]:
     """Write a soft-target archive of all ``feature_dirs`` into ``work``; shards that stand there are kept.
+
+    ``jobs`` processes work on a shard each; on a GPU it is one. The bytes do not depend on their number.
 
     The disk that it will take is estimated first, and it is refused when it can't fit. Returns frames/s, bytes a
     frame, and the mean KL(full || stored) in nats, measured on the first utterance of each shard.
     """
     device = choose_device(config.device)
-    ensemble = Ensemble([load_model(path, device) for path in teachers], config.combination)
+    bfloat16 = has_fast_bfloat16(device) if config.precision == "auto" else config.precision == "bf16"
+    ensemble = Ensemble([load_model(path, device) for path in teachers], config.combination, bfloat16)
     source = _by_utterance([FeatureDir.open(path) for path in feature_dirs], ensemble)
     lengths = {utt_id: features.num_frames[utt_id] for utt_id, features in source.items()}
     codec = build_codec(config.codec, ensemble.info.num_pdfs, "posteriors: codec")
@@ -101,9 +105,12 @@ def dump_posteriors(
     shards = list(_shards(lengths))
     _check_disk(work, codec, sum(lengths.values()))
     dumper = _Dumper(work, config.temperature, ensemble, codec, torch.from_numpy(prior))
-    for number, utt_ids in enumerate(tqdm(shards, desc="posteriors", disable=None, leave=False), 1):
+
+    def dump(number: int) -> None:
         if not dumper.stands(number):
-            dumper.dump(number, {utt: source[utt] for utt in utt_ids})
+            dumper.dump(number, {utt: source[utt] for utt in shards[number - 1]})
+
+    map_shards(dump, range(1, len(shards) + 1), jobs if device == "cpu" else 1, "posteriors")
     header = Header(
         temperature=config.temperature,
         codec={"type": "topk", **config.codec},
@@ -172,7 +179,7 @@ def _summary(temperature: float, num_pdfs: int, codec: Codec, work: Path) -> dic
         "kl_nats": total["kl_sum"] / total["kl_frames"],
     }
     print(
-        f"posteriors: {total['frames']} frames at {summary['frames_per_second']:.0f} frames/s, "
+        f"posteriors: {total['frames']} frames at {summary['frames_per_second']:.0f} frames/s a process, "
         f"{codec.dtype.itemsize} bytes a frame (dense: {4 * num_pdfs}), KL lost {summary['kl_nats']:.5f} nats a frame",
         flush=True,
     )
