@@ -137,7 +137,7 @@ def plain(net: Callable[[], nn.Module], source: Source, config: TrainConfig, pre
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
             loss = nn.functional.cross_entropy(model(windows.to(device)), labels.to(device))
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
     return _timed(step, config.batch_size, device)
