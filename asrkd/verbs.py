@@ -256,7 +256,7 @@ def _error_counter(data_dir: Path) -> Callable[[Mapping[str, str]], tuple[int, i
 
 def plan_score(arguments: Namespace, section: Section) -> Stage:
     def run(work: Path) -> Mapping[str, Any]:
-        from asrkd.scoring.results import word_scores
+        from asrkd.scoring.word_results import word_scores
 
         return word_scores(arguments.data, arguments.decoded, work)
 
@@ -267,7 +267,7 @@ def plan_frames(arguments: Namespace, section: Section) -> Stage:
     _one_source(arguments)
 
     def run(work: Path) -> Mapping[str, Any]:
-        from asrkd.scoring.results import gmm_frame_scores, net_frame_scores
+        from asrkd.scoring.frame_results import gmm_frame_scores, net_frame_scores
 
         if arguments.gmm:
             return gmm_frame_scores(arguments.features, arguments.alignment, arguments.gmm, work)

@@ -7,12 +7,14 @@ ensemble, distilled and distilled_small; ``teachers/N``, ``student`` and ``stude
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
 from pydantic.dataclasses import dataclass
 
+from asrkd import __version__
 from asrkd.core.config import STRICT
 from asrkd.core.datadir import read_data_dir
 from asrkd.core.errors import DataError
@@ -29,6 +31,11 @@ PAIRS = (
     ("distilled", "ensemble"),
     ("distilled_small", "baseline"),
     ("baseline", "gmm"),
+)
+
+ORDER = (
+    *("corpus", "all", "split", "data", "fbank", "mfcc", "lang", "mono", "tri", "ali", "graph", "teachers", "tune"),
+    *("chosen", "soft_targets", "student", "student_small", "eval"),
 )
 
 PAPER = (
@@ -85,7 +92,7 @@ def summarise(config: ReportConfig, experiment: Path) -> dict[str, Any]:
         },
         "paper": list(PAPER),
         "seconds": _seconds(experiment),
-        "environment": {"device": student["summary"]["device"]},
+        "environment": {"device": student["summary"]["device"], "torch": version("torch"), "asrkd": __version__},
     }
 
 
@@ -203,10 +210,10 @@ def _curves(experiment: Path) -> dict[str, Any]:
 
 
 def _seconds(experiment: Path) -> dict[str, float]:
-    """Seconds by stage name, summed over the folders that the stage made."""
-    seconds: dict[str, float] = {}
+    """Seconds by the folder that holds a stage's output, in the pipeline's order."""
+    seconds: dict[str, float] = dict.fromkeys(ORDER, 0.0)
     for path in sorted(experiment.rglob("stage.json")):
         description = read_json(path)
         name = str(path.parent.relative_to(experiment).parts[0])
         seconds[name] = round(seconds.get(name, 0.0) + description["seconds"], 2)
-    return seconds
+    return {name: value for name, value in seconds.items() if value}

@@ -1,4 +1,4 @@
-"""Scores on disk: words.json and frames.json of one system on one set, each with counts by utterance."""
+"""frames.json: frame accuracy, cross-entropy and calibration of a system on a set, with counts by utterance."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,50 +8,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from asrkd.core.datadir import read_data_dir
 from asrkd.core.device import choose_device
-from asrkd.core.errors import DataError
-from asrkd.core.files import read_json, write_json
+from asrkd.core.files import write_json
 from asrkd.features.store import FeatureDir
 from asrkd.hmm.align import GmmFeatures
 from asrkd.hmm.alignment import Alignment
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.models.saved import check_belongs, load_model
 from asrkd.scoring.frames import score_frames
-from asrkd.scoring.words import read_text, score_words
 from asrkd.targets.averaging import Combination, Ensemble, combine
 
 TEMPERATURES = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
 """Where the cross-entropy of softmax(z / T) is measured: its least says how over-confident a net is."""
 
 LogPosteriors = Callable[[str], NDArray[np.float32]]
-
-
-def word_scores(data_dir: Path, decoded: Path, work: Path) -> dict[str, Any]:
-    """Score a decode folder's hyp.txt against a data dir's text; writes words.json."""
-    text = read_data_dir(data_dir).text
-    if text is None:
-        raise DataError(f"{data_dir} has no transcripts (no file `text`) to score against")
-    scores = score_words(text, read_text(decoded / "hyp.txt"))
-    total = scores.total
-    summary = {
-        "wer": scores.wer,
-        "errors": total.errors,
-        "words": total.words,
-        "substitutions": total.substitutions,
-        "deletions": total.deletions,
-        "insertions": total.insertions,
-        "sentence_error_rate": scores.sentence_error_rate,
-        "missing": list(scores.missing),
-    }
-    by_utterance = {utt: [counts.errors, counts.words] for utt, counts in scores.utterances.items()}
-    decoding = read_json(decoded / "decode.json")
-    kept = {name: decoding[name] for name in ("acoustic_scale", "rtf", "num_partial", "num_failed") if name in decoding}
-    write_json(work / "words.json", {**summary, "decoding": kept, "utterances": by_utterance})
-    if scores.missing:
-        print(f"score: {len(scores.missing)} utterances have no hypothesis, {scores.missing[0]} first: deletions")
-    print(f"score: WER {100 * scores.wer:.2f} % ({total.errors} of {total.words} words)", flush=True)
-    return summary
 
 
 def net_frame_scores(
