@@ -5,13 +5,13 @@ Nothing heavy is imported before a stage is known to have work to do: a verb who
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from asrkd import __version__
-from asrkd.core.config import apply_overrides, load_yaml, merge, section
-from asrkd.core.errors import AsrkdError
+from asrkd.core.config import apply_overrides, load_yaml, merge, nearest, section
+from asrkd.core.errors import AsrkdError, ConfigError
 from asrkd.core.stage import run_stage
 from asrkd.verbs import VERBS, Verb
 
@@ -25,19 +25,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = merge([load_yaml(Path(path)) for path in arguments.config])
         config = apply_overrides(config, arguments.set)
-        arguments.section = arguments.section or verb.section
-        outcome = verb.plan(arguments, section(config, arguments.section) if arguments.section else config)
+        outcome = verb.plan(arguments, _section(config, arguments) if arguments.section else config)
         if outcome is not None:
             run_stage(outcome)
-    except AsrkdError as error:
-        print(f"asrkd {verb.name}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
     except BrokenPipeError:
+        return 1
+    except (AsrkdError, OSError) as error:  # OSError: a full disk, a folder that may not be written
+        print(f"asrkd {verb.name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"asrkd {verb.name}: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def _section(config: Mapping[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The section to use; a recipe may be silent on a verb, but not on a section that was asked for by name."""
+    name, verb = arguments.section, arguments.verb
+    if name != verb.section and name not in config:
+        where = ", ".join(arguments.config) or "the configuration"
+        raise ConfigError(f"{where} has no section {name!r}{nearest(name, list(config))}")
+    return section(config, name)
+
+
+def _number_of_jobs(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return int(text)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -71,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         child.add_argument(
             "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one value of the recipe"
         )
-        child.add_argument("--jobs", type=int, default=1, help="processes (default: 1)")
+        child.add_argument("--jobs", type=_number_of_jobs, default=1, help="processes (default: 1)")
         child.set_defaults(verb=verb)
     return parser
 

@@ -1,6 +1,15 @@
-# The pipeline from data dirs to the report, for a recipe's run.sh to source after its settings:
-#   config exp stage stop_stage jobs num_teachers temperatures alphas lexicon lm_text
-# and `make_data`, a function that makes $exp/data/{train,dev,test,transfer}.
+# The pipeline from data dirs to the report, for a recipe's run.sh to source. The recipe sets `recipe`, its name;
+# `own_options`, names of options that it needs beside the common ones, and `own_usage`, their help; `lexicon` and
+# `lm_text`; and `make_data`, a function that makes $exp/data/{train,dev,test,transfer}.
+
+config=recipes/$recipe/recipe.yaml
+exp=exp/$recipe
+stage=1
+stop_stage=10
+jobs=$(nproc 2>/dev/null || echo 2)
+num_teachers=5
+temperatures="1 2 4"
+alphas="0.5 1.0" # tried at the best temperature, beside 0.9
 
 usage() {
   cat <<END

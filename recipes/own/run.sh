@@ -4,14 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 recipe=own
-config=recipes/own/recipe.yaml
-exp=exp/own
-stage=1
-stop_stage=10
-jobs=$(nproc 2>/dev/null || echo 2)
-num_teachers=5
-temperatures="1 2 4"
-alphas="0.5 1.0" # tried at the best temperature, beside 0.9
 train= test= transfer= lexicon= lm_text=
 own_options="train test transfer lexicon lm-text"
 own_usage="  --train DIR       part with transcripts; a share of its sentences becomes the dev set

@@ -1,0 +1,127 @@
+"""Verbs from a corpus to features."""
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkd.core.config import parse
+from asrkd.core.stage import Stage
+from asrkd.verbs.verb import DATA, OUTPUT, Section, Verb, flag, path, stage, where
+
+
+def plan_corpus(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.corpora.mini import CorpusConfig, make_corpus
+
+        return make_corpus(parse(CorpusConfig, section, where(arguments)), arguments.source, work, arguments.jobs)
+
+    return stage(arguments, section, [arguments.source], run)
+
+
+def plan_prepare(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.corpora.librispeech import PrepareConfig, prepare_stage
+
+        config = parse(PrepareConfig, section, where(arguments))
+        return prepare_stage(arguments.parts, work, config, transcripts=not arguments.no_transcripts)
+
+    return stage(arguments, section, arguments.parts, run, no_transcripts=arguments.no_transcripts)
+
+
+def plan_split(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.corpora.split import SplitConfig, split_stage
+
+        return split_stage(arguments.data, work, parse(SplitConfig, section, where(arguments)))
+
+    return stage(arguments, section, [arguments.data], run)
+
+
+def plan_subset(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.corpora.subset import SubsetConfig, subset
+
+        return subset(parse(SubsetConfig, section, where(arguments)), arguments.data, work)
+
+    return stage(arguments, section, [arguments.data], run)
+
+
+def plan_perturb(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.features.perturb import SpeedConfig, perturb_speed
+
+        config = parse(SpeedConfig, section, where(arguments))
+        return perturb_speed(config, arguments.data, arguments.output, work, arguments.jobs)
+
+    return stage(arguments, section, [arguments.data], run)
+
+
+def plan_features(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.features.extract import extract
+        from asrkd.features.frontend import FeatureConfig
+
+        config = parse(FeatureConfig, {"kind": arguments.verb.name, **section}, where(arguments))
+        return extract(config, arguments.data, work, arguments.jobs, arguments.allow_pipes)
+
+    return stage(arguments, section, [arguments.data], run)
+
+
+VERBS: Sequence[Verb] = (
+    Verb(
+        "corpus",
+        "Make the embedded corpus of synthetic read speech, in the LibriSpeech layout",
+        "asrkd corpus --config recipes/mini/recipe.yaml --jobs 2 data/mini exp/mini/corpus",
+        "corpus",
+        [path("source", "folder with grammar and lexicon"), OUTPUT],
+        plan_corpus,
+    ),
+    Verb(
+        "prepare",
+        "Turn parts of a corpus in the LibriSpeech layout into a validated data dir",
+        "asrkd prepare --config recipes/mini/recipe.yaml exp/mini/corpus/train exp/mini/data/train",
+        "prepare",
+        [
+            path("parts", "folders such as LibriSpeech/train-clean-100", nargs="+"),
+            OUTPUT,
+            flag("--no-transcripts", "the parts have no transcripts, or they are to be ignored"),
+        ],
+        plan_prepare,
+    ),
+    Verb(
+        "split",
+        "Split a data dir by text or by speaker: the same words never stand on both sides",
+        "asrkd split --config recipe.yaml exp/real/data/all exp/real/data/split",
+        "split",
+        [DATA, OUTPUT],
+        plan_split,
+    ),
+    Verb(
+        "subset",
+        "Take a random part of a data dir",
+        "asrkd subset --config recipes/mini/recipe.yaml exp/mini/data/transfer exp/mini/data/transfer_tune",
+        "subset",
+        [DATA, OUTPUT],
+        plan_subset,
+    ),
+    Verb(
+        "perturb",
+        "Add faster and slower copies of every utterance to a data dir",
+        "asrkd perturb --config recipe.yaml --jobs 2 exp/mini/data/train exp/mini/data/train_sp",
+        "perturb",
+        [DATA, OUTPUT],
+        plan_perturb,
+    ),
+    *(
+        Verb(
+            kind,
+            f"Compute {text} features and normalisation statistics of a data dir",
+            f"asrkd {kind} --config recipes/mini/recipe.yaml --jobs 2 exp/mini/data/train exp/mini/{kind}/train",
+            kind,
+            [DATA, OUTPUT, flag("--allow-pipes", "let wav.scp hold commands (`cmd |`), and run them")],
+            plan_features,
+        )
+        for kind, text in (("fbank", "log-mel filterbank"), ("mfcc", "MFCC"))
+    ),
+)

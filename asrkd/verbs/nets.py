@@ -1,0 +1,101 @@
+"""Verbs that train nets and dump their posteriors."""
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkd.core.config import parse
+from asrkd.core.stage import Stage
+from asrkd.verbs.verb import OUTPUT, REPEATED, Section, Verb, path, stage, where
+
+
+def plan_train(arguments: Namespace, section: Section) -> Stage:
+    if arguments.seed is not None:
+        section = {**section, "seed": arguments.seed}
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.training.train import TrainConfig, TrainInputs, train
+
+        inputs = TrainInputs(
+            features=arguments.features,
+            alignment=arguments.alignment,
+            dev_features=arguments.dev_features,
+            dev_alignment=arguments.dev_alignment,
+            unlabelled=arguments.unlabelled,
+            soft_targets=arguments.soft_targets,
+        )
+        return train(parse(TrainConfig, section, where(arguments)), inputs, work)
+
+    inputs = [
+        *(arguments.features, arguments.alignment, arguments.dev_features, arguments.dev_alignment),
+        *(*arguments.unlabelled, arguments.soft_targets),
+    ]
+    return stage(arguments, section, inputs, run, unlabelled=len(arguments.unlabelled))
+
+
+def plan_posteriors(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.targets.dump import PosteriorsConfig, dump_posteriors
+
+        config = parse(PosteriorsConfig, section, where(arguments))
+        return dump_posteriors(config, arguments.features, arguments.teachers, work, arguments.jobs)
+
+    return stage(arguments, section, [*arguments.features, *arguments.teachers], run, teachers=len(arguments.teachers))
+
+
+def plan_choose(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.training.choose import choose
+
+        return choose(arguments.models, arguments.sections, work)
+
+    return stage(arguments, {}, arguments.models, run, sections=arguments.sections)
+
+
+VERBS: Sequence[Verb] = (
+    Verb(
+        "train",
+        "Train one net on hard labels, or on soft targets: teacher, baseline or student",
+        "asrkd train --config recipes/mini/recipe.yaml --section teacher --seed 1 --features exp/mini/fbank/train "
+        "--alignment exp/mini/ali/train --dev-features exp/mini/fbank/dev --dev-alignment exp/mini/ali/dev "
+        "exp/mini/teachers/1",
+        "teacher",
+        [
+            path("--features", "labelled feature folder", required=True),
+            path("--alignment", "their alignment", required=True),
+            path("--dev-features", "dev feature folder", required=True),
+            path("--dev-alignment", "their alignment", required=True),
+            path("--unlabelled", "feature folder that has soft targets only; may be repeated", **REPEATED),
+            path("--soft-targets", "soft-target archive of all of them"),
+            (("--seed",), {"type": int, "help": "in place of the section's"}),
+            OUTPUT,
+        ],
+        plan_train,
+    ),
+    Verb(
+        "posteriors",
+        "Average the teachers' posteriors at a temperature and dump them as a soft-target archive",
+        "asrkd posteriors --config recipes/mini/recipe.yaml --features exp/mini/fbank/train "
+        "--features exp/mini/fbank/transfer exp/mini/teachers/1 exp/mini/teachers/2 exp/mini/soft_targets",
+        "posteriors",
+        [
+            path("--features", "feature folder to dump; may be repeated", required=True, **REPEATED),
+            path("teachers", "model folders", nargs="+"),
+            OUTPUT,
+        ],
+        plan_posteriors,
+    ),
+    Verb(
+        "choose",
+        "Take temperature and alpha of the student that does best on dev",
+        "asrkd choose --for student --for student_small exp/mini/tune/T2-a0.9 exp/mini/tune/T4-a0.9 exp/mini/chosen",
+        None,
+        [
+            path("models", "students trained with several temperatures and weights", nargs="+"),
+            OUTPUT,
+            (("--for",), {"action": "append", "dest": "sections", "default": [], "help": "section to set; repeatable"}),
+        ],
+        plan_choose,
+    ),
+)

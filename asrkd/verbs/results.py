@@ -1,0 +1,151 @@
+"""Verbs from models to words, scores and the report."""
+
+from argparse import Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkd.core.config import parse
+from asrkd.core.errors import ConfigError
+from asrkd.core.stage import Stage
+from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, path, stage, where
+
+
+def plan_decode(arguments: Namespace, section: Section) -> Stage:
+    _one_source(arguments)
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.core.files import read_json
+        from asrkd.decoding.config import DecodeConfig
+        from asrkd.decoding.decode import decode, tune_scale
+        from asrkd.decoding.sources import gmm, nets
+        from asrkd.features.store import FeatureDir
+        from asrkd.graph.graph import Graph
+
+        config = parse(DecodeConfig, section, where(arguments))
+        features, graph = FeatureDir.open(arguments.features), Graph.open(arguments.graph)
+        source = gmm(features, arguments.gmm) if arguments.gmm else nets(features, arguments.models)
+        graph.check_tied_states(source.tied_states, str(arguments.gmm or arguments.models[0]))
+        common = (config, graph, source.log_likelihoods, features.utt_ids, work)
+        if arguments.tune:
+            return tune_scale(
+                *common, count_errors=_error_counter(arguments.tune), jobs=arguments.jobs, in_parent=source.on_gpu
+            )
+        scale = read_json(arguments.scale_of / "decode.json")["acoustic_scale"] if arguments.scale_of else None
+        return decode(*common, acoustic_scale=scale, jobs=arguments.jobs, in_parent=source.on_gpu)
+
+    inputs = [
+        *(arguments.graph, arguments.features, *arguments.models),
+        *(arguments.gmm, arguments.tune, arguments.scale_of),
+    ]
+    return stage(arguments, section, inputs, run, tune=bool(arguments.tune), gmm=bool(arguments.gmm))
+
+
+def _one_source(arguments: Namespace) -> None:
+    if bool(arguments.models) == bool(arguments.gmm):
+        raise ConfigError("give the models to use before the output, or one GMM as --gmm DIR, and not both")
+
+
+def _error_counter(data_dir: Path) -> Callable[[Mapping[str, str]], tuple[int, int]]:
+    from asrkd.core.datadir import read_data_dir
+    from asrkd.scoring.words import score_words
+
+    references = read_data_dir(data_dir).text
+    if references is None:
+        raise ConfigError(f"--tune {data_dir}: has no transcripts to count errors against")
+
+    def count(hypotheses: Mapping[str, str]) -> tuple[int, int]:
+        total = score_words(references, hypotheses).total
+        return total.errors, total.words
+
+    return count
+
+
+def plan_score(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.scoring.word_results import word_scores
+
+        return word_scores(arguments.data, arguments.decoded, work)
+
+    return stage(arguments, {}, [arguments.data, arguments.decoded], run)
+
+
+def plan_frames(arguments: Namespace, section: Section) -> Stage:
+    _one_source(arguments)
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.scoring.frame_results import gmm_frame_scores, net_frame_scores
+
+        if arguments.gmm:
+            return gmm_frame_scores(arguments.features, arguments.alignment, arguments.gmm, work)
+        return net_frame_scores(arguments.features, arguments.alignment, arguments.models, work)
+
+    inputs = [arguments.features, arguments.alignment, *arguments.models, arguments.gmm]
+    return stage(arguments, {}, inputs, run, gmm=bool(arguments.gmm))
+
+
+def plan_report(arguments: Namespace, section: Section) -> Stage:
+    folders = sorted({path.parent for path in arguments.experiment.rglob("stage.json")} - {arguments.output})
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.report import render
+        from asrkd.scoring.summary import ReportConfig, summarise
+
+        config = parse(ReportConfig, section, where(arguments))
+        report = summarise(config, arguments.experiment)
+        render(report, work)
+        print((work / "report.md").read_text(encoding="utf-8"))
+        return {"systems": len(report["systems"])}
+
+    return stage(arguments, section, folders, run)
+
+
+VERBS: Sequence[Verb] = (
+    Verb(
+        "decode",
+        "Search the graph for the words of every utterance, by one net, an ensemble of several, or a GMM",
+        "asrkd decode --config recipes/mini/recipe.yaml --jobs 2 --scale-of exp/mini/eval/distilled/dev/decode "
+        "exp/mini/graph exp/mini/fbank/test exp/mini/student exp/mini/eval/distilled/test/decode",
+        "decode",
+        [
+            path("graph", "graph folder"),
+            FEATURES,
+            MODELS,
+            OUTPUT,
+            path("--gmm", "tied-state model whose GMM to decode with, on MFCC"),
+            path("--tune", "data dir of this (dev) set: choose the acoustic scale on its words"),
+            path("--scale-of", "decode folder whose acoustic scale to use: the dev set's"),
+        ],
+        plan_decode,
+    ),
+    Verb(
+        "score",
+        "Word error rate of a decoded set, with counts by utterance",
+        "asrkd score exp/mini/data/test exp/mini/eval/distilled/test/decode exp/mini/eval/distilled/test/words",
+        None,
+        [DATA, path("decoded", "decode folder"), OUTPUT],
+        plan_score,
+    ),
+    Verb(
+        "frames",
+        "Frame accuracy, cross-entropy and calibration against an alignment",
+        "asrkd frames exp/mini/fbank/test exp/mini/ali/test exp/mini/student exp/mini/eval/distilled/test/frames",
+        None,
+        [
+            FEATURES,
+            path("alignment", "alignment folder of the same utterances"),
+            MODELS,
+            OUTPUT,
+            path("--gmm", "tied-state model whose GMM to score, on MFCC"),
+        ],
+        plan_frames,
+    ),
+    Verb(
+        "report",
+        "Compare all systems of an experiment folder, and write report.json, report.md and report.html",
+        "asrkd report --config recipes/mini/recipe.yaml exp/mini exp/mini/report",
+        "report",
+        [path("experiment", "experiment folder with eval/SYSTEM/SET/{words,frames}"), OUTPUT],
+        plan_report,
+    ),
+)

@@ -1,0 +1,109 @@
+"""Verbs from a lexicon to tied states, alignments and the graph."""
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkd.core.config import parse
+from asrkd.core.stage import Stage
+from asrkd.verbs.verb import DATA, FEATURES, LANG, OUTPUT, TIED_STATES, Section, Verb, path, stage, where
+
+
+def plan_lang(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.lang.prepare import LangConfig, make_lang
+
+        return make_lang(parse(LangConfig, section, where(arguments)), arguments.lexicon, arguments.text, work)
+
+    return stage(arguments, section, [arguments.lexicon, arguments.text], run)
+
+
+def plan_mono(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.hmm.mono import MonoConfig, mono_stage
+
+        config = parse(MonoConfig, section, where(arguments))
+        return mono_stage(config, arguments.features, arguments.data, arguments.lang, work, arguments.jobs)
+
+    return stage(arguments, section, [arguments.features, arguments.data, arguments.lang], run)
+
+
+def plan_triphone(arguments: Namespace, section: Section) -> Stage:
+    features, data, lang, previous = (arguments.features, arguments.data, arguments.lang, arguments.previous)
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.hmm.triphone import TriphoneConfig, triphone_stage
+
+        config = parse(TriphoneConfig, section, where(arguments))
+        return triphone_stage(config, features, data, lang, previous, work, arguments.jobs)
+
+    return stage(arguments, section, [features, data, lang, previous], run)
+
+
+def plan_align(arguments: Namespace, section: Section) -> Stage:
+    features, data, lang, tied_states = (arguments.features, arguments.data, arguments.lang, arguments.tied_states)
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.hmm.align import AlignConfig, align_stage
+
+        config = parse(AlignConfig, section, where(arguments))
+        return align_stage(config, features, data, lang, tied_states, work, arguments.jobs)
+
+    return stage(arguments, section, [features, data, lang, tied_states], run)
+
+
+def plan_graph(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.graph.hclg import GraphConfig, make_graph
+
+        return make_graph(parse(GraphConfig, section, where(arguments)), arguments.lang, arguments.tied_states, work)
+
+    return stage(arguments, section, [arguments.lang, arguments.tied_states], run)
+
+
+VERBS: Sequence[Verb] = (
+    Verb(
+        "lang",
+        "Lexicon, phones, n-gram and L.fst from a CMUdict-format lexicon and training text",
+        "asrkd lang --config recipes/mini/recipe.yaml data/mini/lexicon.txt exp/mini/corpus/lm_text.txt exp/mini/lang",
+        "lang",
+        [path("lexicon", "CMUdict-format lexicon"), path("text", "sentences, one a line"), OUTPUT],
+        plan_lang,
+    ),
+    Verb(
+        "mono",
+        "Train a monophone GMM from a flat start",
+        "asrkd mono --config recipes/mini/recipe.yaml --jobs 2 exp/mini/mfcc/train exp/mini/data/train exp/mini/lang "
+        "exp/mini/mono",
+        "mono",
+        [FEATURES, DATA, LANG, OUTPUT],
+        plan_mono,
+    ),
+    Verb(
+        "triphone",
+        "Grow a decision tree of tied states and train a triphone GMM on them",
+        "asrkd triphone --config recipes/mini/recipe.yaml --jobs 2 exp/mini/mfcc/train exp/mini/data/train "
+        "exp/mini/lang exp/mini/mono exp/mini/tri",
+        "triphone",
+        [FEATURES, DATA, LANG, path("previous", "model whose alignments to start from"), OUTPUT],
+        plan_triphone,
+    ),
+    Verb(
+        "align",
+        "Align utterances to their words: transition-ids, pdf-ids and their counts",
+        "asrkd align --config recipes/mini/recipe.yaml --jobs 2 exp/mini/mfcc/dev exp/mini/data/dev exp/mini/lang "
+        "exp/mini/tri exp/mini/ali/dev",
+        "align",
+        [FEATURES, DATA, LANG, TIED_STATES, OUTPUT],
+        plan_align,
+    ),
+    Verb(
+        "graph",
+        "Compose HCLG from lexicon, n-gram and tree",
+        "asrkd graph --config recipes/mini/recipe.yaml exp/mini/lang exp/mini/tri exp/mini/graph",
+        "graph",
+        [LANG, TIED_STATES, OUTPUT],
+        plan_graph,
+    ),
+)
