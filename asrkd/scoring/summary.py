@@ -14,7 +14,6 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from asrkd import __version__
 from asrkd.core.config import STRICT
 from asrkd.core.datadir import read_data_dir
 from asrkd.core.errors import DataError
@@ -92,7 +91,7 @@ def summarise(config: ReportConfig, experiment: Path) -> dict[str, Any]:
         },
         "paper": list(PAPER),
         "seconds": _seconds(experiment),
-        "environment": {"device": student["summary"]["device"], "torch": version("torch"), "asrkd": __version__},
+        "environment": {"device": student["summary"]["device"], "torch": version("torch"), "asrkd": version("asrkd")},
     }
 
 
