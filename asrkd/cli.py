@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = merge([load_yaml(Path(path)) for path in arguments.config])
         config = apply_overrides(config, arguments.set)
-        outcome = verb.plan(arguments, _section(config, arguments) if arguments.section else config)
+        outcome = verb.plan(arguments, _section(config, arguments) if arguments.section is not None else config)
         if outcome is not None:
             run_stage(outcome)
     except BrokenPipeError:
