@@ -241,10 +241,3 @@ def read_scp(path: Path, allow_pipes: bool = False) -> dict[str, str]:
             )
         entries[utt_id] = entry
     return entries
-
-
-def ark_bytes(values: Mapping[str, Array]) -> bytes:
-    """An ark as bytes, for small things (statistics) and for tests."""
-    buffer = io.BytesIO()
-    kaldiio.save_ark(buffer, dict(values))
-    return buffer.getvalue()

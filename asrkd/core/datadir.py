@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from asrkd.core.archive import is_pipe, read_scp, split_line
 from asrkd.core.audio import SAMPLE_RATE, Hertz, Seconds, read_audio
-from asrkd.core.errors import DataError, MismatchError
+from asrkd.core.errors import DataError
 from asrkd.core.files import atomic_write, read_lines
 
 
@@ -45,7 +45,7 @@ class DataDir:
         return DataDir(
             wav={utt: self.wav[utt] for utt in chosen},
             utt2spk={utt: self.utt2spk[utt] for utt in chosen},
-            durations={utt: self.durations[utt] for utt in chosen},
+            durations={utt: self.durations[utt] for utt in chosen} if self.durations else {},
             text=None if self.text is None else {utt: self.text[utt] for utt in chosen},
         )
 
@@ -82,7 +82,8 @@ def write_data_dir(folder: Path, data: DataDir) -> None:
     _write(folder / "wav.scp", ((utt, data.wav[utt]) for utt in order))
     _write(folder / "utt2spk", ((utt, data.utt2spk[utt]) for utt in order))
     _write(folder / "spk2utt", ((spk, " ".join(utts)) for spk, utts in spk2utt(data.utt2spk).items()))
-    _write(folder / "utt2dur", ((utt, f"{data.durations[utt]:.4f}") for utt in order))
+    if data.durations:
+        _write(folder / "utt2dur", ((utt, f"{data.durations[utt]:.4f}") for utt in order))
     if data.text is not None:
         _write(folder / "text", ((utt, data.text[utt]) for utt in order))
 
@@ -152,15 +153,3 @@ def _table(path: Path, may_be_empty: bool = False) -> dict[str, str]:
             raise DataError(f"{path}:{number}: {key} is there twice")
         table[key] = value
     return table
-
-
-def check_same_frames(where: str, lengths: Mapping[str, int], others: Mapping[str, int], cause: str) -> None:
-    """Both must have the same utterances with the same numbers of frames.
-
-    Raises MismatchError that names the first utterance, both counts and the likely ``cause``.
-    """
-    if missing := sorted(set(lengths) - set(others)):
-        raise MismatchError(f"{where}: {missing[0]} is in one but not in the other ({len(missing)} such): {cause}")
-    for utt, count in lengths.items():
-        if others[utt] != count:
-            raise MismatchError(f"{where}: {utt} has {count} frames in one, {others[utt]} in the other: {cause}")

@@ -67,11 +67,3 @@ def _digest(file: IO[bytes]) -> str:
     while block := file.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
-
-
-def inside(folder: Path, name: str) -> Path:
-    """``folder / name``, refused when it would lie outside ``folder`` (absolute, ``..``, or a link out)."""
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{name!r} would lie outside {folder}: refused")
-    return path

@@ -63,7 +63,7 @@ def perturb_speed(config: SpeedConfig, data_dir: Path, output: Path, work: Path,
     merged = DataDir(
         wav={**kept.wav, **{new: str(output.absolute() / "audio" / f"{new}.flac") for new in ids}},
         utt2spk={**kept.utt2spk, **{_copy_id(utt, f): _copy_id(data.utt2spk[utt], f) for utt, f in copies}},
-        durations={**kept.durations, **dict(zip(ids, durations, strict=True))},
+        durations={**kept.durations, **dict(zip(ids, durations, strict=True))} if data.durations else {},
         text=None
         if data.text is None or kept.text is None
         else {**kept.text, **{new: data.text[utt] for new, utt in ids.items()}},

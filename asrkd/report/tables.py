@@ -59,6 +59,11 @@ def system_name(name: str, report: Report | None = None) -> str:
     }.get(name, label)
 
 
+def _within(name: str) -> str:
+    """A system's name within a line: its first letter small, unless it is an abbreviation."""
+    return name if name[:2].isupper() else name[0].lower() + name[1:]
+
+
 def systems_table(report: Report) -> Table:
     """Every system with both measures."""
     columns = [
@@ -180,7 +185,7 @@ def comparisons_table(report: Report) -> Table | None:
     ]
     rows = [
         [
-            f"{system_name(each.a)} {formats.MINUS} {system_name(each.b).lower()}",
+            f"{system_name(each.a)} {formats.MINUS} {_within(system_name(each.b))}",
             METRICS.get(each.metric, each.metric),
             formats.points(each.difference, 2),
             formats.interval(each.low, each.high, 2),

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrkd.core.datadir import DataDir, check_same_frames, read_data_dir, spk2utt, validate, write_data_dir
-from asrkd.core.errors import DataError, MismatchError
+from asrkd.core.datadir import DataDir, read_data_dir, spk2utt, validate, write_data_dir
+from asrkd.core.errors import DataError
 
 DATA = DataDir(
     wav={"a-1": "a1.wav", "a-2": "a2.wav", "b-1": "b1.wav"},
@@ -127,12 +127,11 @@ def test_subset_and_speakers() -> None:
     assert spk2utt({"b": "y", "a": "y", "c": "x"}) == {"x": ["c"], "y": ["a", "b"]}
 
 
-def test_frame_counts() -> None:
-    check_same_frames("here", {"a": 3}, {"a": 3, "b": 1}, "cause")
-    with pytest.raises(MismatchError, match="here: a has 3 frames in one, 4 in the other: cause"):
-        check_same_frames("here", {"a": 3}, {"a": 4}, "cause")
-    with pytest.raises(MismatchError, match="b is in one but not in the other"):
-        check_same_frames("here", {"a": 3, "b": 2}, {"a": 3}, "cause")
+def test_lengths_may_be_unknown(tmp_path: Path) -> None:
+    write_data_dir(tmp_path, replace(DATA, durations={}))
+    assert not (tmp_path / "utt2dur").exists()
+    part = read_data_dir(tmp_path).subset(["a-1"])
+    assert (part.durations, part.seconds) == ({}, 0)
 
 
 def test_the_same_audio_gives_the_same_samples(tiny_data: Path) -> None:
