@@ -43,6 +43,22 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{path} is not readable as JSON ({error}): was it edited or cut short?") from None
 
 
+def read_fields(path: Path, **types: type | tuple[type, ...]) -> dict[str, Any]:
+    """Read a JSON object that must have these fields, each of its type; an int is a count, and so not negative.
+
+    Raises DataError, naming file and field, where one is missing or of another type.
+    """
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DataError(f"{path}: holds no `key: value` pairs: is it the right file?")
+    for name, kind in types.items():
+        if name not in value:
+            raise DataError(f"{path}: has no {name!r}: was it edited, or written by another version?")
+        if not isinstance(value[name], kind) or (kind is int and value[name] < 0):
+            raise DataError(f"{path}: {name!r} can't be {value[name]!r}: was it edited, or written by another version?")
+    return value
+
+
 def read_lines(path: Path) -> list[str]:
     """Lines of a UTF-8 text file, without their ends; a missing or undecodable file is a DataError."""
     try:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from asrkd.core.archive import Archive, ArchiveWriter, join_indices, read_scp
 from asrkd.core.datadir import spk2utt
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_json, write_json
+from asrkd.core.files import atomic_write, read_fields, write_json
 
 Features = NDArray[np.float32]
 CmvnStats = NDArray[np.float64]
@@ -46,9 +46,8 @@ class FeatureDir:
         for name, ids in (("utt2num_frames", num_frames), ("utt2spk", utt2spk)):
             if difference := sorted(set(features) ^ set(ids)):
                 raise DataError(f"{path}: {difference[0]} is in only one of feats.scp and {name}")
-        return cls(
-            path, read_json(path / "features.json"), num_frames, utt2spk, features, Archive.open(path / "cmvn.scp")
-        )
+        description = read_fields(path / "features.json", dim=int, identity=str, norm_vars=bool)
+        return cls(path, description, num_frames, utt2spk, features, Archive.open(path / "cmvn.scp"))
 
     @property
     def utt_ids(self) -> list[str]:

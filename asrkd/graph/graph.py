@@ -7,7 +7,7 @@ import kaldifst
 import numpy as np
 
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import read_json
+from asrkd.core.files import read_fields
 from asrkd.graph.fst import read_fst
 from asrkd.lang.phones import read_symbols
 
@@ -30,7 +30,7 @@ class Graph:
         """Load a graph dir. DataError where it is missing, damaged, or where its files are not of one build."""
         if not path.is_dir():
             raise DataError(f"graph {path} does not exist: has the stage that makes it been run?")
-        description = read_json(path / "graph.json")
+        description = read_fields(path / "graph.json", num_pdfs=int, tied_states=str, num_states=int, num_arcs=int)
         arrays = read_fst(path / "HCLG.pdf.fst")
         words = {number: word for word, number in read_symbols(path / "words.txt").items()}
         num_pdfs = int(description["num_pdfs"])

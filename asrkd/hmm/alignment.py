@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from asrkd.core.archive import Archive, read_scp, write_sharded
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_json, read_lines, write_json
+from asrkd.core.files import atomic_write, read_fields, read_lines, write_json
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.hmm.transitions import Int32Array, phone_contexts
 
@@ -41,7 +41,7 @@ class Alignment:
         """Open an alignment folder. DataError when it is missing or its files disagree."""
         if not path.is_dir():
             raise DataError(f"alignment {path} does not exist: has the stage that makes it been run?")
-        description = read_json(path / DESCRIPTION)
+        description = read_fields(path / DESCRIPTION, tied_states=str, num_pdfs=int, failed=list)
         num_frames = {utt: int(count) for utt, count in read_scp(path / "utt2num_frames").items()}
         transition_ids, pdf_ids = Archive.open(path / "ali.scp"), Archive.open(path / "pdf.scp")
         for name, ids in (("ali.scp", transition_ids), ("pdf.scp", pdf_ids)):

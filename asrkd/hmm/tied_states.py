@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_json, write_json
+from asrkd.core.files import atomic_write, read_fields, write_json
 from asrkd.hmm.event_map import ContextTree, read_tree
 from asrkd.hmm.gmm import DiagGmms, FloatArray, read_gmms
 from asrkd.hmm.kaldi_io import BINARY_HEADER, BinaryReader
@@ -56,7 +56,7 @@ class TiedStates:
                 f"{gmms.num_pdfs}: are both files of one model?"
             )
         model = cls(tree, transitions, gmms, read_symbols(folder / "phones.txt"))
-        if (folder / DESCRIPTION).is_file() and read_json(folder / DESCRIPTION)["hash"] != model.hash:
+        if (folder / DESCRIPTION).is_file() and read_fields(folder / DESCRIPTION, hash=str)["hash"] != model.hash:
             raise MismatchError(f"{folder}: tied_states.json is of another tree: were files of two models mixed?")
         return model
 

@@ -14,7 +14,7 @@ from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
 from asrkd.core.errors import ConfigError, DataError
-from asrkd.core.files import atomic_write, read_json, read_lines, write_json
+from asrkd.core.files import atomic_write, read_fields, read_lines, write_json
 from asrkd.lang.lexicon import (
     UNKNOWN,
     Lexicon,
@@ -144,7 +144,7 @@ class Lang:
         """Open a lang dir. DataError when it is missing or not whole."""
         if not path.is_dir():
             raise DataError(f"lang dir {path} does not exist: has the stage that makes it been run?")
-        description = read_json(path / "lang.json")
+        description = read_fields(path / "lang.json", silence_phones=list, oov=str, oov_word=str)
         return cls(
             path,
             read_symbols(path / "phones.txt"),
@@ -157,7 +157,10 @@ class Lang:
     @cached_property
     def lexicon(self) -> Lexicon:
         """Pronunciations as used."""
-        return read_lexicon(self.path / "lexicon.txt", keep_stress=True)
+        lexicon = read_lexicon(self.path / "lexicon.txt", keep_stress=True)
+        if unknown := sorted({phone for _, phones in lexicon.entries for phone in phones} - self.phones.keys()):
+            raise DataError(f"{self.path}: phone {unknown[0]} of lexicon.txt is not in phones.txt: of two runs?")
+        return lexicon
 
     @cached_property
     def fst(self) -> kaldifst.StdVectorFst:

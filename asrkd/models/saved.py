@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save
 from torch import nn
 
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_json, write_json
+from asrkd.core.files import atomic_write, read_fields, write_json
 from asrkd.models import build_model
 
 
@@ -65,14 +65,27 @@ def save_model(folder: Path, module: nn.Module, info: ModelInfo) -> None:
     write_json(folder / "model.json", asdict(info))
 
 
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("left", "right", "feature_dim", "num_pdfs"), int),
+    **dict.fromkeys(("features", "tied_states"), str),
+    "model": dict,
+    "log_priors": list,
+}
+
+
 def load_model(folder: Path, device: str = "cpu") -> SavedModel:
     """Read a model folder. Raises DataError for missing or damaged files, naming leaf and shapes."""
-    description = read_json(folder / "model.json")
+    description = read_fields(folder / "model.json", **_FIELDS)
     try:
         description["log_priors"] = tuple(description["log_priors"])
         info = ModelInfo(**description)
     except (TypeError, KeyError) as error:
         raise DataError(f"{folder / 'model.json'}: {error}: was it written by another version?") from None
+    if not len(info.log_priors) == info.num_pdfs > 0 or info.feature_dim == 0:
+        raise DataError(
+            f"{folder / 'model.json'}: {len(info.log_priors)} log priors, {info.num_pdfs} pdfs and features of "
+            f"{info.feature_dim} dimensions can't be one model's: was it edited?"
+        )
     module = build_model(info.model, info.input_dim, info.num_pdfs, str(folder / "model.json"))
     load_weights(module, folder / "model.safetensors")
     return SavedModel(folder, info, module.to(device).eval())

@@ -5,6 +5,7 @@ structured arrays, one record a frame, memory-mapped on reading; ``index`` has l
 Using an archive with another temperature or tied-state model is an error.
 """
 
+import tokenize
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -16,7 +17,7 @@ import torch
 
 from asrkd.core.archive import read_scp
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_json, write_json
+from asrkd.core.files import atomic_write, read_fields, write_json
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
 
 
@@ -32,6 +33,16 @@ class Header:
     features: str
     tied_states: str
     prior: tuple[float, ...]
+
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    "temperature": (int, float),
+    "num_pdfs": int,
+    "codec": dict,
+    "teachers": list,
+    "prior": list,
+    **dict.fromkeys(("combination", "features", "tied_states"), str),
+}
 
 
 @dataclass(frozen=True)
@@ -55,7 +66,7 @@ class SoftTargetArchive:
     @classmethod
     def open(cls, path: Path) -> "SoftTargetArchive":
         """Read header and index. DataError when they are missing or malformed."""
-        description = read_json(path / "header.json")
+        description = read_fields(path / "header.json", **_FIELDS)
         try:
             header = Header(**{**description, **{name: tuple(description[name]) for name in ("teachers", "prior")}})
         except (TypeError, KeyError) as error:
@@ -113,7 +124,7 @@ class SoftTargetArchive:
             path = shard_path(self.path, number)
             try:
                 shard = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
+            except (OSError, ValueError, EOFError, tokenize.TokenError) as error:
                 cause = " ".join(str(error).split())
                 raise DataError(f"{path}: not readable ({cause}): was it cut short?") from None
             if shard.ndim != 1 or shard.dtype != self.codec.dtype:

@@ -15,7 +15,6 @@ def plan_decode(arguments: Namespace, section: Section) -> Stage:
     _one_source(arguments)
 
     def run(work: Path) -> Mapping[str, Any]:
-        from asrkd.core.files import read_json
         from asrkd.decoding.config import DecodeConfig
         from asrkd.decoding.decode import decode, tune_scale
         from asrkd.decoding.sources import gmm, nets
@@ -31,7 +30,7 @@ def plan_decode(arguments: Namespace, section: Section) -> Stage:
             return tune_scale(
                 *common, count_errors=_error_counter(arguments.tune), jobs=arguments.jobs, in_parent=source.on_gpu
             )
-        scale = read_json(arguments.scale_of / "decode.json")["acoustic_scale"] if arguments.scale_of else None
+        scale = _scale_of(arguments.scale_of) if arguments.scale_of else None
         return decode(*common, acoustic_scale=scale, jobs=arguments.jobs, in_parent=source.on_gpu)
 
     inputs = [
@@ -39,6 +38,12 @@ def plan_decode(arguments: Namespace, section: Section) -> Stage:
         *(arguments.gmm, arguments.tune, arguments.scale_of),
     ]
     return stage(arguments, section, inputs, run, tune=bool(arguments.tune), gmm=bool(arguments.gmm))
+
+
+def _scale_of(decoded: Path) -> float:
+    from asrkd.core.files import read_fields
+
+    return float(read_fields(decoded / "decode.json", acoustic_scale=(int, float))["acoustic_scale"])
 
 
 def _one_source(arguments: Namespace) -> None:
