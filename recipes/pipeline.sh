@@ -8,6 +8,7 @@ stage=1
 stop_stage=10
 jobs=$(nproc 2>/dev/null || echo 2)
 num_teachers=5
+speed_perturb=false
 temperatures="1 2 4"
 alphas="0.5 1.0" # tried at the best temperature, beside 0.9
 
@@ -20,7 +21,8 @@ $own_usage  --stage N         first stage to run (default $stage)
   --exp DIR         experiment folder (default $exp)
   --jobs N          processes (default: the number of cores, $jobs)
   --num-teachers N  size of the ensemble (default $num_teachers)
-stages: 1 corpus  2 features  3 language  4 tied states  5 graph  6 teachers  7 choice of T and alpha, soft targets
+  --speed-perturb B true: train on copies at 0.9 and 1.1 times the speed too (default $speed_perturb)
+stages: 1 corpus  2 features  3 language  4 tied states  5 graph, GMM decode  6 teachers  7 choice of T and alpha, soft targets
         8 students  9 decoding and scores  10 report
 END
 }
@@ -28,7 +30,7 @@ fail() { echo "run.sh $recipe: error: $*" >&2; exit 1; }
 
 while [ $# -gt 0 ]; do
   name=${1#--}
-  case " stage stop-stage config exp jobs num-teachers $own_options " in
+  case " stage stop-stage config exp jobs num-teachers speed-perturb $own_options " in
     *" $name "*)
       [ $# -ge 2 ] || fail "$1 needs a value (see -h)"
       printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
@@ -60,13 +62,26 @@ finish() {
   for pid in $(jobs -p); do wait "$pid" || exit 1; done
 }
 
-labelled="train dev test"
+evaluate() { # system, kind of features, model or models; a GMM comes as --gmm=MODEL
+  local eval=$exp/eval/$1 kind=$2; shift 2
+  asrkd decode --tune "$exp/data/dev" "$exp/graph" "$exp/$kind/dev" "$@" "$eval/dev/decode"
+  asrkd decode --scale-of "$eval/dev/decode" "$exp/graph" "$exp/$kind/test" "$@" "$eval/test/decode"
+  for part in dev test; do
+    asrkd score "$exp/data/$part" "$eval/$part/decode" "$eval/$part/words"
+    asrkd frames "$exp/$kind/$part" "$exp/ali/$part" "$@" "$eval/$part/frames"
+  done
+}
+
+train_part=train
+if [ "$speed_perturb" = true ]; then train_part=train_sp; fi
+labelled="$train_part dev test"
 teachers=$(seq -f "$exp/teachers/%g" "$num_teachers")
 dev="--dev-features $exp/fbank/dev --dev-alignment $exp/ali/dev"
-train_set="--features $exp/fbank/train --alignment $exp/ali/train $dev"
+train_set="--features $exp/fbank/$train_part --alignment $exp/ali/$train_part $dev"
 
 if at 1; then
   make_data
+  if [ "$speed_perturb" = true ]; then asrkd perturb "$exp/data/train" "$exp/data/train_sp"; fi
   asrkd subset "$exp/data/transfer" "$exp/data/transfer_tune"
 fi
 
@@ -80,8 +95,8 @@ if at 3; then
 fi
 
 if at 4; then
-  asrkd mono "$exp/mfcc/train" "$exp/data/train" "$exp/lang" "$exp/mono"
-  asrkd triphone "$exp/mfcc/train" "$exp/data/train" "$exp/lang" "$exp/mono" "$exp/tri"
+  asrkd mono "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" "$exp/mono"
+  asrkd triphone "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" "$exp/mono" "$exp/tri"
   for part in $labelled; do
     asrkd align "$exp/mfcc/$part" "$exp/data/$part" "$exp/lang" "$exp/tri" "$exp/ali/$part"
   done
@@ -89,6 +104,7 @@ fi
 
 if at 5; then
   asrkd graph "$exp/lang" "$exp/tri" "$exp/graph"
+  evaluate gmm mfcc "--gmm=$exp/tri"
 fi
 
 if at 6; then
@@ -107,7 +123,7 @@ if at 7; then
       --set "student_tune.loss.alpha=$2" "$tune/T$1.a$2"
   }
   for t in $temperatures; do
-    together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/fbank/train" \
+    together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/fbank/$train_part" \
       --features "$exp/fbank/transfer_tune" $teachers "$tune/soft_targets.T$t"
   done
   finish
@@ -119,7 +135,7 @@ if at 7; then
   for a in $alphas; do together try "$best" "$a"; tried+=" $tune/T$best.a$a"; done
   finish
   asrkd choose --for student --for student_small $tried "$exp/chosen"
-  asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/fbank/train" \
+  asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/fbank/$train_part" \
     --features "$exp/fbank/transfer" $teachers "$exp/soft_targets"
 fi
 
@@ -132,16 +148,6 @@ if at 8; then
 fi
 
 if at 9; then
-  evaluate() { # system, kind of features, model or models; a GMM comes as --gmm=MODEL
-    local eval=$exp/eval/$1 kind=$2; shift 2
-    asrkd decode --tune "$exp/data/dev" "$exp/graph" "$exp/$kind/dev" "$@" "$eval/dev/decode"
-    asrkd decode --scale-of "$eval/dev/decode" "$exp/graph" "$exp/$kind/test" "$@" "$eval/test/decode"
-    for part in dev test; do
-      asrkd score "$exp/data/$part" "$eval/$part/decode" "$eval/$part/words"
-      asrkd frames "$exp/$kind/$part" "$exp/ali/$part" "$@" "$eval/$part/frames"
-    done
-  }
-  together evaluate gmm mfcc "--gmm=$exp/tri"
   for seed in $(seq "$num_teachers"); do together evaluate "teacher.$seed" fbank "$exp/teachers/$seed"; done
   together evaluate ensemble fbank $teachers
   together evaluate distilled fbank "$exp/student"

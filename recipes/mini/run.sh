@@ -10,7 +10,7 @@ own_usage=
 
 make_data() {
   asrkd corpus data/mini "$exp/corpus"
-  for part in $labelled; do together asrkd prepare "$exp/corpus/$part" "$exp/data/$part"; done
+  for part in train dev test; do together asrkd prepare "$exp/corpus/$part" "$exp/data/$part"; done
   together asrkd prepare --no-transcripts "$exp/corpus/transfer" "$exp/data/transfer"
   finish
 }
