@@ -378,6 +378,35 @@ def test_model_cut_short(failing: Failing, copy: Callable[[str], Path], name: st
     assert str(damaged) in failing("posteriors", "--features", "fbank", damaged.parent)
 
 
+@pytest.mark.parametrize("value", [None, "x", -1])
+@pytest.mark.parametrize(
+    ("description", "field"),
+    [
+        ("fbank/features.json", "dim"),
+        ("ali/alignment.json", "num_pdfs"),
+        ("net/model.json", "feature_dim"),
+        ("soft_targets/header.json", "num_pdfs"),
+    ],
+)
+def test_description_that_was_edited(
+    failing: Failing, copy: Callable[[str], Path], description: str, field: str, value: object
+) -> None:
+    name, file = description.split("/")
+    path = copy(name) / file
+    fields = read_json(path)
+    del fields[field]
+    write_json(path, fields if value is None else {**fields, field: value})
+    commands = {
+        "fbank": ["train", *SMALL_NET, *training_set(str(path.parent))],
+        "ali": ["train", *SMALL_NET, *training_set(alignment=str(path.parent))],
+        "net": ["posteriors", "--features", "fbank", str(path.parent)],
+        "soft_targets": ["train", *DISTILL, *training_set(), "--soft-targets", str(path.parent)],
+    }
+    error = failing(*commands[name])
+    assert f"{path}: " in error
+    assert repr(field) in error
+
+
 def test_finished_folder_that_was_damaged_since(failing: Failing, sound: Path, tmp_path: Path) -> None:
     shutil.copytree(sound / "fbank", tmp_path / "fbank")
     (tmp_path / "fbank/feats.1.ark").unlink()

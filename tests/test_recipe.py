@@ -219,6 +219,25 @@ def test_report_page_stands_alone(recipe: Recipe) -> None:
     assert (recipe.exp / "report/report.md").read_text() in recipe.output
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("teacher: {epoch: 3}\n", "teacher: unknown key 'epoch'; did you mean 'epochs'?"),
+        ("techer: {epochs: 3}\n", "unknown section 'techer'; did you mean 'teacher'?"),
+        ("student: {loss: {type: distilation}}\n", "did you mean 'distillation'?"),
+    ],
+)
+def test_a_slip_in_the_recipe_shows_before_any_work(tmp_path: Path, text: str, expected: str) -> None:
+    config = tmp_path / "recipe.yaml"
+    config.write_text(text)
+    done = run_recipe(tmp_path / "exp", config)
+    assert done.returncode == 1
+    assert done.stdout.startswith(f"asrkd check: error: {config}: ")
+    assert done.stdout.endswith(f"{expected}\n")
+    assert done.stdout.count("\n") == 1
+    assert not (tmp_path / "exp").exists()
+
+
 # ----------------------------------------------------------------------------------------------- twice, and killed
 
 

@@ -152,7 +152,9 @@ def _parse_vector(header: _Header, data: bytes, offset: int) -> FstArrays:
     body = data[offset : len(data) - (len(data) - offset) % 4]
     words = np.frombuffer(body, "<i4")
     view = memoryview(body).cast("i")
-    heads = np.empty(max(num_states, 0), np.int64)
+    if num_states < 0 or 3 * num_states > len(words):  # before memory is asked for by a damaged count
+        raise _wrong_length(header, len(data), offset + 12 * num_states)
+    heads = np.empty(num_states, np.int64)
     position = 0
     try:
         for state in range(num_states):
@@ -160,7 +162,7 @@ def _parse_vector(header: _Header, data: bytes, offset: int) -> FstArrays:
             position += 3 + 4 * view[position + 1]
     except IndexError:
         raise DataError(f"{where}: FST ends at state {state} of {num_states}: was the file cut short?") from None
-    if num_states < 0 or position * 4 != len(data) - offset:
+    if position * 4 != len(data) - offset:
         raise _wrong_length(header, len(data), offset + position * 4)
     is_arc = np.ones(len(words), bool)
     for part in range(3):

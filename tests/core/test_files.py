@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import read_json, read_lines, sha256, write_json
+from asrkd.core.files import read_fields, read_json, read_lines, sha256, write_json
 
 
 def test_json_of_equal_values_has_equal_bytes(tmp_path: Path) -> None:
@@ -54,3 +54,12 @@ def test_unreadable_text(tmp_path: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"x" * 3_000_000)
     assert sha256(tmp_path / "x") == hashlib.sha256(b"x" * 3_000_000).hexdigest()
+
+
+@pytest.mark.parametrize("text", ["{}", '{"n": -1}', '{"n": "1"}', '{"n": null}', "[]", "null", '{"n": 1'])
+def test_fields_are_there_and_of_their_type(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(DataError, match=r"a\.json"):
+        read_fields(tmp_path / "a.json", n=int)
+    (tmp_path / "a.json").write_text('{"n": 0, "more": null}')
+    assert read_fields(tmp_path / "a.json", n=int) == {"n": 0, "more": None}

@@ -47,6 +47,7 @@ def setup(tmp_path: Path, make_features: Callable[..., Path], monkeypatch: pytes
 
 
 def run(setup: SimpleNamespace, work: Path | None = None, **config: Any) -> dict[str, Any]:
+    config = {"precision": "fp32", **config}
     return dump_posteriors(PosteriorsConfig(device="cpu", **config), setup.features, setup.teachers, work or setup.work)
 
 
@@ -156,7 +157,8 @@ def test_features_of_another_front_end_and_utterances_in_two_folders(
 
 
 def test_one_teacher_is_an_ensemble(setup: SimpleNamespace) -> None:
-    dump_posteriors(PosteriorsConfig(device="cpu", codec=DENSE), setup.features, setup.teachers[:1], setup.work)
+    config = PosteriorsConfig(device="cpu", precision="fp32", codec=DENSE)
+    dump_posteriors(config, setup.features, setup.teachers[:1], setup.work)
     features = FeatureDir.open(setup.features[0])
     alone = Ensemble([load_model(setup.teachers[0])]).log_posteriors(features.load("utt-1"), 2.0).exp()
     np.testing.assert_allclose(SoftTargetArchive.open(setup.work).posteriors("utt-1"), alone, atol=1e-6)
