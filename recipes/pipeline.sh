@@ -42,6 +42,7 @@ done
 for name in stage stop_stage jobs num_teachers; do
   [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
 done
+[[ $speed_perturb =~ ^(true|false)$ ]] || fail "--speed-perturb '$speed_perturb' is neither true nor false"
 for name in $own_options; do
   name=${name//-/_}
   [ -n "${!name}" ] || fail "--${name//_/-} is needed (see -h)"
