@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from asrkd.core.device import has_fast_bfloat16
 from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.decode import decode
 from asrkd.decoding.sources import nets
@@ -23,6 +24,7 @@ from asrkd.targets.dump import PosteriorsConfig, dump_posteriors
 from bench.table import print_table
 
 REPEATS = 3
+UTTERANCES = 40  # of test that are decoded
 
 
 def main(experiment: Path) -> None:
@@ -35,23 +37,24 @@ def decoding(experiment: Path) -> None:
     """Search on one core at several beams; real-time factor of the search alone."""
     features, graph = FeatureDir.open(experiment / "fbank/test"), Graph.open(experiment / "graph")
     source = nets(features, [experiment / "student"], device="cpu")
-    ready = {utt: source.log_likelihoods(utt) for utt in features.utt_ids}
+    ready = {utt: source.log_likelihoods(utt) for utt in features.utt_ids[:UTTERANCES]}
     rows = []
     for beam, max_active in ((10.0, 2000), (13.0, 3000), (16.0, 7000)):
         config = DecodeConfig(beam=beam, max_active=max_active)
         rates = []
         for _ in range(REPEATS):
             with tempfile.TemporaryDirectory() as work:
-                rates.append(decode(config, graph, ready.__getitem__, features.utt_ids, Path(work))["rtf"])
+                rates.append(decode(config, graph, ready.__getitem__, list(ready), Path(work))["rtf"])
         rows.append((beam, max_active, f"{statistics.median(rates):.4f}"))
     print_table("decoding, 1 core", ["beam", "max-active", "real-time factor"], rows)
 
 
 def dump(experiment: Path) -> None:
-    """The whole dump against the teachers' forward passes alone, in the same process."""
+    """The whole dump against the teachers' forward passes alone, in the same process and precision."""
     teachers = sorted((experiment / "teachers").iterdir())
     features = FeatureDir.open(experiment / "fbank/train")
-    ensemble = Ensemble([load_model(path) for path in teachers])
+    bfloat16 = has_fast_bfloat16("cpu")
+    ensemble = Ensemble([load_model(path) for path in teachers], bfloat16=bfloat16)
     loaded = [features.load(utt) for utt in features.utt_ids]
     num_frames = sum(map(len, loaded))
     forward, whole, plain = [], [], []
