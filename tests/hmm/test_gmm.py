@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import kaldi_hmm_gmm
 import numpy as np
 import pytest
 import scipy.special
@@ -13,27 +12,7 @@ from hypothesis import strategies as st
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.hmm.gmm import DiagGmms, read_gmms
 from asrkd.hmm.kaldi_io import BINARY_HEADER, BinaryReader, write_token
-
-
-def random_gmms(seed: int, num_pdfs: int = 4, dim: int = 3) -> DiagGmms:
-    rng = np.random.default_rng(seed)
-    owner = np.repeat(np.arange(num_pdfs), rng.integers(1, 5, num_pdfs))
-    weights = rng.uniform(0.1, 1.0, len(owner))
-    weights /= np.bincount(owner, weights)[owner]
-    shape = (len(owner), dim)
-    return DiagGmms.from_moments(weights, 2 * rng.standard_normal(shape), rng.uniform(0.2, 3.0, shape), owner)
-
-
-def to_kaldi(gmms: DiagGmms) -> kaldi_hmm_gmm.AmDiagGmm:
-    model = kaldi_hmm_gmm.AmDiagGmm()
-    for pdf in range(gmms.num_pdfs):
-        of = gmms.owner == pdf
-        single = kaldi_hmm_gmm.DiagGmm(nmix=int(of.sum()), dim=gmms.dim)
-        single.set_weights(gmms.weights[of])
-        single.set_invvars_and_means(gmms.inv_vars[of], gmms.means[of].astype(np.float32))
-        single.compute_gconsts()
-        model.add_pdf(single)
-    return model
+from tests.hmm.gmms import random_gmms, to_kaldi
 
 
 def read(data: bytes) -> DiagGmms:

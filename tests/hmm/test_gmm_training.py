@@ -8,35 +8,16 @@ from hypothesis import strategies as st
 
 from asrkd.hmm.gmm import DiagGmms
 from asrkd.hmm.gmm_training import UpdateLimits, accumulate, split, split_targets, update
+from tests.hmm.gmms import random_gmms, to_kaldi
 
 DIM = 4
-
-
-def random_gmms(rng: np.random.Generator, num_pdfs: int) -> DiagGmms:
-    owner = np.repeat(np.arange(num_pdfs), rng.integers(1, 4, num_pdfs))
-    weights = rng.uniform(0.2, 1.0, len(owner))
-    weights /= np.bincount(owner, weights)[owner]
-    shape = (len(owner), DIM)
-    return DiagGmms.from_moments(weights, rng.standard_normal(shape), rng.uniform(0.3, 2.0, shape), owner)
-
-
-def to_kaldi(gmms: DiagGmms) -> kaldi_hmm_gmm.AmDiagGmm:
-    model = kaldi_hmm_gmm.AmDiagGmm()
-    for pdf in range(gmms.num_pdfs):
-        of = gmms.owner == pdf
-        single = kaldi_hmm_gmm.DiagGmm(nmix=int(of.sum()), dim=gmms.dim)
-        single.set_weights(gmms.weights[of])
-        single.set_invvars_and_means(gmms.inv_vars[of], gmms.means[of].astype(np.float32))
-        single.compute_gconsts()
-        model.add_pdf(single)
-    return model
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([40, 200]))
 def test_an_update_is_kaldis(seed: int, num_frames: int) -> None:
     """Of frames so few that components are lost, and of frames enough."""
     rng = np.random.default_rng(seed)
-    gmms = random_gmms(rng, 3)
+    gmms = random_gmms(rng, 3, DIM)
     feats = rng.standard_normal((num_frames, DIM)).astype(np.float32)
     pdf_ids = rng.integers(0, 3, num_frames)
     model = to_kaldi(gmms)
@@ -84,7 +65,7 @@ def test_variances_stop_at_the_floor() -> None:
 
 def test_statistics_add_up() -> None:
     rng = np.random.default_rng(3)
-    gmms = random_gmms(rng, 3)
+    gmms = random_gmms(rng, 3, DIM)
     feats, pdf_ids = rng.standard_normal((90, DIM)).astype(np.float32), rng.integers(0, 3, 90)
     whole = accumulate(gmms, feats, pdf_ids)
     halves = accumulate(gmms, feats[:40], pdf_ids[:40]) + accumulate(gmms, feats[40:], pdf_ids[40:])
@@ -95,7 +76,7 @@ def test_statistics_add_up() -> None:
 @given(st.integers(0, 2**32 - 1))
 def test_em_never_lowers_the_likelihood(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    gmms = random_gmms(rng, 2)
+    gmms = random_gmms(rng, 2, DIM)
     feats, pdf_ids = rng.standard_normal((300, DIM)).astype(np.float32), rng.integers(0, 2, 300)
     limits, before = UpdateLimits(min_occupancy=0.0, min_weight=0.0, min_variance=1e-6), -np.inf
     for _ in range(4):
@@ -139,7 +120,7 @@ def test_a_split_halves_the_heaviest_and_moves_the_halves_apart() -> None:
 
 
 def test_splitting_depends_on_the_seed_alone() -> None:
-    gmms = random_gmms(np.random.default_rng(1), 3)
+    gmms = random_gmms(1, 3, DIM)
     first, again, other = (split(gmms, np.full(3, 6), np.random.default_rng(s), 0.1).to_bytes() for s in (7, 7, 8))
     assert first == again != other
 
