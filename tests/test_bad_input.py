@@ -371,6 +371,15 @@ def test_model_of_other_features(failing: Failing, tmp_path: Path) -> None:
     assert "was trained on features" in failing("frames", "mfcc", "ali", "net")
 
 
+def test_tuning_against_other_transcripts(failing: Failing, tmp_path: Path) -> None:
+    graph = write_graph(tmp_path / "graph", TREE)
+    write_part(tmp_path / "other", speaker="22")
+    assert main(["prepare", str(tmp_path / "other"), str(tmp_path / "transcripts")]) == 0
+    error = failing("decode", "--tune", tmp_path / "transcripts", graph, "fbank", "net")
+    assert str(tmp_path / "transcripts") in error
+    assert "no id is shared at all" in error
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
 def test_model_cut_short(failing: Failing, copy: Callable[[str], Path], name: str) -> None:
     damaged = copy("net") / name

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.core.config import parse
-from asrkd.core.errors import ConfigError
+from asrkd.core.errors import ConfigError, MismatchError
 from asrkd.core.stage import Stage
 from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, path, stage, where
 
@@ -27,9 +27,8 @@ def plan_decode(arguments: Namespace, section: Section) -> Stage:
         graph.check_tied_states(source.tied_states, str(arguments.gmm or arguments.models[0]))
         common = (config, graph, source.log_likelihoods, features.utt_ids, work)
         if arguments.tune:
-            return tune_scale(
-                *common, count_errors=_error_counter(arguments.tune), jobs=arguments.jobs, in_parent=source.on_gpu
-            )
+            count = _error_counter(arguments.tune, features.utt_ids)
+            return tune_scale(*common, count_errors=count, jobs=arguments.jobs, in_parent=source.on_gpu)
         scale = _scale_of(arguments.scale_of) if arguments.scale_of else None
         return decode(*common, acoustic_scale=scale, jobs=arguments.jobs, in_parent=source.on_gpu)
 
@@ -51,13 +50,17 @@ def _one_source(arguments: Namespace) -> None:
         raise ConfigError("give the models to use before the output, or one GMM as --gmm DIR, and not both")
 
 
-def _error_counter(data_dir: Path) -> Callable[[Mapping[str, str]], tuple[int, int]]:
+def _error_counter(data_dir: Path, utt_ids: Sequence[str]) -> Callable[[Mapping[str, str]], tuple[int, int]]:
     from asrkd.core.datadir import read_data_dir
-    from asrkd.scoring.words import score_words
+    from asrkd.scoring.words import score_words, validate
 
     references = read_data_dir(data_dir).text
     if references is None:
         raise ConfigError(f"--tune {data_dir}: has no transcripts to count errors against")
+    try:  # Before the search, which may take hours.
+        validate(references, dict.fromkeys(utt_ids, ""))
+    except MismatchError as error:
+        raise MismatchError(f"--tune {data_dir}: {error}") from None
 
     def count(hypotheses: Mapping[str, str]) -> tuple[int, int]:
         total = score_words(references, hypotheses).total
