@@ -7,7 +7,13 @@ from typing import Any
 
 from asrkd.core.config import parse
 from asrkd.core.stage import Stage
-from asrkd.verbs.verb import OUTPUT, TIED_STATES, Section, Verb, path, stage, where
+from asrkd.verbs.verb import DATA, OUTPUT, TIED_STATES, Section, Verb, flag, path, stage, where
+
+
+def _files(folder: Path, *patterns: str) -> list[Path]:
+    """What a verb reads of a Kaldi folder: its identity, which logs and decodings beside it must not change."""
+    found = sorted(file for pattern in patterns for file in folder.glob(pattern) if file.is_file())
+    return found or [folder]
 
 
 def plan_import_tied_states(arguments: Namespace, section: Section) -> Stage:
@@ -16,7 +22,7 @@ def plan_import_tied_states(arguments: Namespace, section: Section) -> Stage:
 
         return import_tied_states(arguments.kaldi, work)
 
-    return stage(arguments, {}, [arguments.kaldi], run)
+    return stage(arguments, {}, _files(arguments.kaldi, "final.mdl", "tree", "phones.txt"), run)
 
 
 def plan_import_alignment(arguments: Namespace, section: Section) -> Stage:
@@ -28,7 +34,8 @@ def plan_import_alignment(arguments: Namespace, section: Section) -> Stage:
         config = parse(ImportAlignmentConfig, section, where(arguments))
         return import_alignment(config, kaldi, tied_states, data, work)
 
-    return stage(arguments, section, [kaldi, tied_states, data], run)
+    files = _files(kaldi, "ali.*.gz", "num_jobs", "tree")
+    return stage(arguments, section, [*files, tied_states, *_files(data, "utt2spk", "utt2num_frames")], run)
 
 
 def plan_import_graph(arguments: Namespace, section: Section) -> Stage:
@@ -37,10 +44,30 @@ def plan_import_graph(arguments: Namespace, section: Section) -> Stage:
 
         return import_graph(arguments.kaldi, arguments.tied_states, work)
 
-    return stage(arguments, {}, [arguments.kaldi, arguments.tied_states], run)
+    files = _files(arguments.kaldi, "HCLG.fst", "words.txt", "phones.txt")
+    return stage(arguments, {}, [*files, arguments.tied_states], run)
+
+
+def plan_import_features(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.features.kaldi import ImportFeaturesConfig, import_features
+
+        config = parse(ImportFeaturesConfig, section, where(arguments))
+        return import_features(config, arguments.data, work, arguments.jobs, arguments.allow_pipes)
+
+    names = ("feats.scp", "cmvn.scp", "utt2spk", "utt2num_frames", "utt2dur", "wav.scp", "segments", "frame_shift")
+    return stage(arguments, section, _files(arguments.data, *names), run, allow_pipes=arguments.allow_pipes)
 
 
 VERBS: Sequence[Verb] = (
+    Verb(
+        "import-features",
+        "Use the features of a Kaldi data dir (feats.scp, cmvn.scp) where they lie",
+        "asrkd import-features --jobs 2 --set import_features.front_end=fbank40 s5/data/train exp/wsj/fbank/train",
+        "import_features",
+        [DATA, OUTPUT, flag("--allow-pipes", "let feats.scp hold commands (`cmd |`), run them and keep their output")],
+        plan_import_features,
+    ),
     Verb(
         "import-tied-states",
         "Take over tree and final.mdl of a Kaldi GMM",
