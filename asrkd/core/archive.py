@@ -90,6 +90,18 @@ def join_indices(scp: Path, arks: Sequence[Path]) -> None:
         file.writelines(line + "\n" for line in lines)
 
 
+def absolute_index(scp: Path, folder: Path) -> None:
+    """Rewrite ``scp``, and drop its parts, for Kaldi's tools: with the paths that its archives will have in ``folder``.
+
+    Kaldi takes relative paths from where a program runs.
+    """
+    entries, place = read_scp(scp), os.path.abspath(folder)  # noqa: PTH100 (links stay links)
+    with atomic_write(scp) as file:
+        file.writelines(f"{utt_id} {place}/{entry}\n" for utt_id, entry in entries.items())
+    for ark in {entry.rpartition(":")[0] for entry in entries.values()}:
+        index_of(scp.parent / ark).unlink(missing_ok=True)
+
+
 def write_sharded(
     folder: Path,
     name: str,

@@ -8,11 +8,11 @@ from typing import Any
 from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError
 from asrkd.core.stage import Stage
-from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, path, stage, where
+from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, one_source, path, stage, where
 
 
 def plan_decode(arguments: Namespace, section: Section) -> Stage:
-    _one_source(arguments)
+    one_source(arguments)
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.decoding.config import DecodeConfig
@@ -46,11 +46,6 @@ def _scale_of(decoded: Path) -> float:
     return float(read_fields(decoded / "decode.json", acoustic_scale=(int, float))["acoustic_scale"])
 
 
-def _one_source(arguments: Namespace) -> None:
-    if bool(arguments.models) == bool(arguments.gmm):
-        raise ConfigError("give the models to use before the output, or one GMM as --gmm DIR, and not both")
-
-
 def _error_counter(data_dir: Path) -> Callable[[Mapping[str, str]], tuple[int, int]]:
     from asrkd.core.datadir import read_data_dir
     from asrkd.scoring.words import score_words
@@ -76,7 +71,7 @@ def plan_score(arguments: Namespace, section: Section) -> Stage:
 
 
 def plan_frames(arguments: Namespace, section: Section) -> Stage:
-    _one_source(arguments)
+    one_source(arguments)
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.scoring.frame_results import gmm_frame_scores, net_frame_scores
