@@ -4,6 +4,7 @@ import gzip
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,6 @@ from asrkd.hmm.kaldi_exchange import (
 )
 from asrkd.hmm.kaldi_io import write_int, write_token
 from asrkd.hmm.tied_states import TiedStates
-from tests.hmm.conftest import Toy
 
 CONFIG = ImportAlignmentConfig()
 
@@ -37,7 +37,7 @@ def kaldi(triphone_dir: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def data(toy: Toy, tmp_path: Path) -> Path:
+def data(toy: Any, tmp_path: Path) -> Path:
     """A copy of the toy's feature folder, that may be changed."""
     shutil.copytree(toy.features, tmp_path / "features")
     return tmp_path / "features"
@@ -50,7 +50,7 @@ def imported(kaldi: Path, model: Path, data: Path, work: Path, config: ImportAli
 
 
 @pytest.mark.parametrize("text", [False, True])
-def test_there_and_back(triphone_dir: Path, toy: Toy, tmp_path: Path, text: bool) -> None:
+def test_there_and_back(triphone_dir: Path, toy: Any, tmp_path: Path, text: bool) -> None:
     kaldi = kaldi_folder(triphone_dir, tmp_path / "kaldi", text)
     assert sorted(path.name for path in kaldi.iterdir()) == sorted(
         ["ali.1.gz", "ali.2.gz", "ali.3.gz", "num_jobs", "final.mdl", "tree", "phones.txt"]
@@ -75,7 +75,7 @@ def drop_from(path: Path, keep: int) -> None:
 
 
 def test_utterances_without_alignment_are_counted_and_named(
-    triphone_dir: Path, toy: Toy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    triphone_dir: Path, toy: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kaldi = kaldi_folder(triphone_dir, tmp_path / "kaldi", text=True)
     drop_from(kaldi / "ali.3.gz", 7)
@@ -110,7 +110,7 @@ def test_lengths_must_agree(kaldi: Path, triphone_dir: Path, data: Path, tmp_pat
         imported(kaldi, triphone_dir, data, tmp_path / "ali")
 
 
-def test_an_alignment_of_another_tree(triphone_dir: Path, mono_dir: Path, toy: Toy, tmp_path: Path) -> None:
+def test_an_alignment_of_another_tree(triphone_dir: Path, mono_dir: Path, toy: Any, tmp_path: Path) -> None:
     kaldi = kaldi_folder(mono_dir, tmp_path / "mono_ali")
     with pytest.raises(MismatchError, match=r"mono_ali/tree is not the tree of .*: was the tree built again"):
         imported(kaldi, triphone_dir, toy.data, tmp_path / "ali")
@@ -119,7 +119,7 @@ def test_an_alignment_of_another_tree(triphone_dir: Path, mono_dir: Path, toy: T
         imported(kaldi, triphone_dir, toy.data, tmp_path / "ali")
 
 
-def test_an_utterance_twice(kaldi: Path, triphone_dir: Path, toy: Toy, tmp_path: Path) -> None:
+def test_an_utterance_twice(kaldi: Path, triphone_dir: Path, toy: Any, tmp_path: Path) -> None:
     shutil.copyfile(kaldi / "ali.1.gz", kaldi / "ali.2.gz")
     with pytest.raises(DataError, match=r"ali\.2\.gz: spk0-000 is there twice"):
         imported(kaldi, triphone_dir, toy.data, tmp_path / "ali")
