@@ -20,6 +20,7 @@ _NUMBER = np.dtype([("size", "u1"), ("value", "<i4")])
 _MAX_ID = 1000
 _MAX_FRAMES = 10_000_000
 """A day of speech: more in one utterance is damage, for which no memory is taken."""
+_MAX_LINE = 11 * _MAX_FRAMES
 
 
 def ali_files(folder: Path) -> list[Path]:
@@ -101,7 +102,7 @@ def _read_id(file: gzip.GzipFile, path: Path, previous: str) -> str:
 def _read_ids(file: gzip.GzipFile) -> Int32Array:
     head = file.read(1)
     if head != BINARY_HEADER[:1]:
-        line = b"" if head == b"\n" else head + file.readline()
+        line = b"" if head == b"\n" else head + file.readline(_MAX_LINE)
         if head != b"\n" and not line.endswith(b"\n"):
             raise EOFError("a line without an end")
         return _in_range(np.array([int(word) for word in line.split()], np.int64))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.core.config import parse
-from asrkd.core.errors import ConfigError
 from asrkd.core.stage import Stage
 from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, one_source, path, stage, where
 
@@ -47,12 +46,10 @@ def _scale_of(decoded: Path) -> float:
 
 
 def _error_counter(data_dir: Path) -> Callable[[Mapping[str, str]], tuple[int, int]]:
-    from asrkd.core.datadir import read_data_dir
+    from asrkd.core.datadir import read_transcripts
     from asrkd.scoring.words import score_words
 
-    references = read_data_dir(data_dir).text
-    if references is None:
-        raise ConfigError(f"--tune {data_dir}: has no transcripts to count errors against")
+    references = read_transcripts(data_dir)
 
     def count(hypotheses: Mapping[str, str]) -> tuple[int, int]:
         total = score_words(references, hypotheses).total
