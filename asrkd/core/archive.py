@@ -90,6 +90,18 @@ def join_indices(scp: Path, arks: Sequence[Path]) -> None:
         file.writelines(line + "\n" for line in lines)
 
 
+def absolute_index(scp: Path, folder: Path) -> None:
+    """Rewrite ``scp``, and drop its parts, for Kaldi's tools: with the paths that its archives will have in ``folder``.
+
+    Kaldi takes relative paths from where a program runs.
+    """
+    entries, place = read_scp(scp), os.path.abspath(folder)  # noqa: PTH100 (links stay links)
+    with atomic_write(scp) as file:
+        file.writelines(f"{utt_id} {place}/{entry}\n" for utt_id, entry in entries.items())
+    for ark in {entry.rpartition(":")[0] for entry in entries.values()}:
+        index_of(scp.parent / ark).unlink(missing_ok=True)
+
+
 def write_sharded(
     folder: Path,
     name: str,
@@ -146,15 +158,38 @@ class Archive(Mapping[str, Array]):
         return value
 
     def _read(self, entry: str) -> Array:
+        path, offset = self._place(entry)
+        with open(path, "rb") as file:
+            file.seek(offset)
+            return _read_value(file)
+
+    def place(self, utt_id: str) -> tuple[Path, int]:
+        """File and offset of an utterance. DataError for a row range, a command, and what is no regular file."""
+        entry = self._entries[utt_id]
+        try:
+            path, offset = self._place(entry)
+        except ValueError as error:
+            raise DataError(f"{self.scp}: {utt_id}: {entry} is not readable ({error})") from None
+        if is_pipe(entry) or not path.is_file():
+            raise DataError(
+                f"{self.scp}: {utt_id}: its archive {path} is missing: relative paths are taken from the scp's own "
+                "folder or from where asrkd runs; run it where Kaldi's scripts ran"
+            )
+        return path, offset
+
+    def _place(self, entry: str) -> tuple[Path, int]:
         if _ROW_RANGE.search(entry):
             raise ValueError("row ranges are not supported")
         name, colon, offset = entry.rpartition(":")
         if not (colon and offset.isdecimal()):
             name, offset = entry, "0"
         beside = self.scp.parent / name
-        with open(beside if beside.exists() else name, "rb") as file:
-            file.seek(int(offset))
-            return _read_value(file)
+        return beside if beside.exists() else Path(name), int(offset)
+
+    @property
+    def has_pipes(self) -> bool:
+        """Whether an entry is a command, which reading runs."""
+        return any(map(is_pipe, self._entries.values()))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)

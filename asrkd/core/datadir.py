@@ -113,6 +113,23 @@ def read_data_dir(folder: Path, allow_pipes: bool = False) -> DataDir:
     return data
 
 
+def read_transcripts(folder: Path) -> dict[str, str]:
+    """Words by utterance id of a data dir, whatever its audio is: commands, segments, or none at all.
+
+    Raises DataError where there are none, for an empty one, and where utt2spk has other utterances.
+    """
+    if not folder.is_dir():
+        raise DataError(f"data dir {folder} does not exist")
+    if not (folder / "text").is_file():
+        raise DataError(f"{folder} has no transcripts (no file `text`)")
+    text = _table(folder / "text", may_be_empty=True)
+    if empty := [utt for utt, words in text.items() if not words]:
+        raise DataError(f"{folder}: text: {empty[0]} has an empty transcript")
+    if difference := sorted(text.keys() ^ _table(folder / "utt2spk").keys()):
+        raise DataError(f"{folder}: {difference[0]} is in only one of text and utt2spk ({len(difference)} such)")
+    return text
+
+
 def validate(data: DataDir, where: str) -> None:
     """Check that a data dir is consistent in itself; DataError names the utterance and guesses the cause."""
     if not data.wav:

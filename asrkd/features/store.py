@@ -118,8 +118,15 @@ def write_feature_dir(work: Path, utt2spk: Mapping[str, str], description: Mappi
             lengths.update(zip(utt_ids, map(len, matrices), strict=True))
             writer.write(speaker, np.sum([accumulate_cmvn(matrix) for matrix in matrices], axis=0))
     join_indices(work / "cmvn.scp", [work / "cmvn.ark"])
+    write_tables(work, lengths, utt2spk, description)
+    return sum(lengths.values())
+
+
+def write_tables(
+    work: Path, lengths: Mapping[str, int], utt2spk: Mapping[str, str], description: Mapping[str, object]
+) -> None:
+    """Write utt2num_frames, utt2spk and, last, the description."""
     for name, table in (("utt2num_frames", lengths), ("utt2spk", utt2spk)):
         with atomic_write(work / name) as file:
             file.writelines(f"{utt_id} {table[utt_id]}\n" for utt_id in sorted(table))
     write_json(work / "features.json", description)
-    return sum(lengths.values())

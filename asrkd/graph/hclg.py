@@ -57,11 +57,36 @@ def make_graph(config: GraphConfig, lang: Path, tied_states: Path, work: Path) -
 
 
 def import_graph(kaldi_graph: Path, tied_states: Path, work: Path) -> dict[str, Any]:
-    """Take over a graph dir that Kaldi's ``mkgraph.sh`` made (HCLG.fst, words.txt) for its tied-state model."""
+    """Take over a graph dir that Kaldi's ``mkgraph.sh`` made (HCLG.fst, words.txt) for its tied-state model.
+
+    Raises MismatchError where HCLG.fst is of another model, words.txt or phones.txt of another graph, and DataError
+    for files that are missing or damaged.
+    """
     model = TiedStates.load(tied_states)
     check_phones(tied_states, model.phones, kaldi_graph, read_symbols(kaldi_graph / "phones.txt"))
-    hclg = read_fst(kaldi_graph / "HCLG.fst")
-    return write_graph(work, hclg, model, read_symbols(kaldi_graph / "words.txt"), None)
+    hclg, words = read_fst(kaldi_graph / "HCLG.fst"), read_symbols(kaldi_graph / "words.txt")
+    if unknown := sorted(set(np.unique(hclg.arcs["olabel"]).tolist()) - set(words.values())):
+        raise MismatchError(
+            f"{kaldi_graph / 'words.txt'}: has no word {unknown[0]}, which HCLG.fst holds: is it another graph's?"
+        )
+    with_pdf_labels(hclg, model.pdf_of_tid, str(kaldi_graph / "HCLG.fst"))
+    check_self_loops(hclg, model, kaldi_graph / "HCLG.fst")
+    return write_graph(work, hclg, model, words, None)
+
+
+def check_self_loops(hclg: FstArrays, model: TiedStates, where: Path) -> None:
+    """MismatchError unless transition-ids that are self-loops in the model are loops in the graph.
+
+    Ids of another tree are numbers of the same range; this tells them apart.
+    """
+    labels = hclg.arcs["ilabel"]
+    moves_on = np.repeat(np.arange(hclg.num_states), hclg.num_arcs) != hclg.arcs["nextstate"]
+    wrong = moves_on & model.tables.self_loop[labels]
+    if wrong.any():
+        raise MismatchError(
+            f"{where}: transition-id {int(labels[wrong][0])} moves on in the graph, but is a self-loop in the "
+            "tied-state model: was the graph built with another tree?"
+        )
 
 
 def compose_graph(config: GraphConfig, lang: Path, model: TiedStates) -> FstArrays:

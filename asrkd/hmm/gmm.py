@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from asrkd.core.errors import MismatchError
+from asrkd.core.errors import DataError, MismatchError
 from asrkd.hmm.kaldi_io import BinaryReader, write_float_matrix, write_float_vector, write_int, write_token
 
 FloatArray = NDArray[np.float32]
@@ -139,9 +139,8 @@ def expand(feats: FloatArray, dim: int) -> torch.Tensor:
 
 
 def read_gmms(reader: BinaryReader) -> DiagGmms:
-    """Read Kaldi's ``AmDiagGmm``, which must end the file. Raises DataError for neural models and damaged bytes."""
-    if reader.peek_token() in ("<Nnet3>", "<Nnet>", "<NumComponents>", "<LeftContext>"):
-        raise reader.error("a neural network follows the transition model, where Gaussians are expected")
+    """Read Kaldi's ``AmDiagGmm``, which must end the file. Raises DataError for other models and damaged bytes."""
+    _check_kind(reader)
     reader.expect("<DIMENSION>")
     dim = reader.integer()
     reader.expect("<NUMPDFS>")
@@ -155,7 +154,27 @@ def read_gmms(reader: BinaryReader) -> DiagGmms:
     return DiagGmms(weights, means_invvars, inv_vars, gconsts, owner)
 
 
+_OTHER_MODELS = {
+    **dict.fromkeys(("<Nnet3>", "<Nnet>", "<NumComponents>", "<LeftContext>"), "a neural network"),
+    "<SGMM>": "a subspace GMM",
+}
+
+
+def _check_kind(reader: BinaryReader) -> None:
+    found = "nothing" if reader.at_end else _OTHER_MODELS.get(reader.peek_token())
+    if found is not None:
+        raise DataError(
+            f"{reader.name}: {found} follows the transition model, where Gaussians are expected: "
+            "give the folder of the GMM whose tree and alignments it was trained on"
+        )
+
+
 def _read_gmm(reader: BinaryReader, dim: int) -> Sequence[FloatArray]:
+    if reader.peek_token() == "<FullGMM>":
+        raise DataError(
+            f"{reader.name}: its Gaussians have full covariances, which are not supported: "
+            "give the GMM with diagonal covariances whose alignments are to be used"
+        )
     reader.expect("<DiagGMM>")
     gconsts = reader.float_vector() if reader.expect("<GCONSTS>", "<WEIGHTS>") == "<GCONSTS>" else None
     if gconsts is not None:

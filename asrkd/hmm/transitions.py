@@ -34,6 +34,8 @@ class TransitionTables:
     """which of its state's moves it is"""
     phone: IntArray
     hmm_state: IntArray
+    target: IntArray
+    """the HMM state that it moves to"""
     pdf_class: IntArray
     pdf: IntArray
     self_loop: BoolArray
@@ -87,9 +89,9 @@ class TransitionModel:
         pdf_class = np.array([self._state(p, s).pdf_class for p, s in zip(phone, hmm_state, strict=True)])
         last = np.array([len(self.topology.states(p)) - 1 for p in phone.tolist()])
         self_loop, final = target == hmm_state, target == last
-        for table in (phone, hmm_state, pdf, pdf_class, self_loop, final):
+        for table in (phone, hmm_state, target, pdf, pdf_class, self_loop, final):
             table[0] = 0
-        return TransitionTables(state, index, phone, hmm_state, pdf_class, pdf, self_loop, final)
+        return TransitionTables(state, index, phone, hmm_state, target, pdf_class, pdf, self_loop, final)
 
     def _state(self, phone: int, state: int) -> Any:
         return self.topology.states(int(phone))[state]

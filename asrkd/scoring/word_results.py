@@ -3,18 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from asrkd.core.datadir import read_data_dir
-from asrkd.core.errors import DataError
+from asrkd.core.datadir import read_transcripts
 from asrkd.core.files import read_json, write_json
 from asrkd.scoring.words import read_text, score_words
 
 
 def word_scores(data_dir: Path, decoded: Path, work: Path) -> dict[str, Any]:
     """Score a decode folder's hyp.txt against a data dir's text; writes words.json."""
-    text = read_data_dir(data_dir).text
-    if text is None:
-        raise DataError(f"{data_dir} has no transcripts (no file `text`) to score against")
-    scores = score_words(text, read_text(decoded / "hyp.txt"))
+    scores = score_words(read_transcripts(data_dir), read_text(decoded / "hyp.txt"))
     total = scores.total
     summary = {
         "wer": scores.wer,

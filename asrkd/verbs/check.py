@@ -49,6 +49,8 @@ SECTIONS = {
     "mono": "asrkd.hmm.mono:MonoConfig",
     "triphone": "asrkd.hmm.triphone:TriphoneConfig",
     "align": "asrkd.hmm.align:AlignConfig",
+    "import_features": "asrkd.features.kaldi:ImportFeaturesConfig",
+    "import_alignment": "asrkd.hmm.kaldi_exchange:ImportAlignmentConfig",
     "graph": "asrkd.graph.hclg:GraphConfig",
     "teacher": "asrkd.training.train:TrainConfig",
     "student": "asrkd.training.train:TrainConfig",

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.core.config import parse
-from asrkd.core.errors import ConfigError, MismatchError
+from asrkd.core.errors import MismatchError
 from asrkd.core.stage import Stage
-from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, path, stage, where
+from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, one_source, path, stage, where
 
 
 def plan_decode(arguments: Namespace, section: Section) -> Stage:
-    _one_source(arguments)
+    one_source(arguments)
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.decoding.config import DecodeConfig
@@ -45,18 +45,11 @@ def _scale_of(decoded: Path) -> float:
     return float(read_fields(decoded / "decode.json", acoustic_scale=(int, float))["acoustic_scale"])
 
 
-def _one_source(arguments: Namespace) -> None:
-    if bool(arguments.models) == bool(arguments.gmm):
-        raise ConfigError("give the models to use before the output, or one GMM as --gmm DIR, and not both")
-
-
 def _error_counter(data_dir: Path, utt_ids: Sequence[str]) -> Callable[[Mapping[str, str]], tuple[int, int]]:
-    from asrkd.core.datadir import read_data_dir
+    from asrkd.core.datadir import read_transcripts
     from asrkd.scoring.words import score_words, validate
 
-    references = read_data_dir(data_dir).text
-    if references is None:
-        raise ConfigError(f"--tune {data_dir}: has no transcripts to count errors against")
+    references = read_transcripts(data_dir)
     try:  # Before the search, which may take hours.
         validate(references, dict.fromkeys(utt_ids, ""))
     except MismatchError as error:
@@ -79,7 +72,7 @@ def plan_score(arguments: Namespace, section: Section) -> Stage:
 
 
 def plan_frames(arguments: Namespace, section: Section) -> Stage:
-    _one_source(arguments)
+    one_source(arguments)
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.scoring.frame_results import gmm_frame_scores, net_frame_scores

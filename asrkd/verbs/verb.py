@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asrkd.core.errors import ConfigError
 from asrkd.core.stage import Stage
 
 Section = Mapping[str, Any]
@@ -59,6 +60,12 @@ def stage(
 def where(arguments: Namespace) -> str:
     """The recipe and section that an error in the configuration should name."""
     return f"{arguments.config[-1] if arguments.config else 'configuration'}: {arguments.section}"
+
+
+def one_source(arguments: Namespace) -> None:
+    """ConfigError unless either ``models`` or ``gmm`` is given."""
+    if bool(arguments.models) == bool(arguments.gmm):
+        raise ConfigError("give the models to use before the output, or one GMM as --gmm DIR, and not both")
 
 
 DATA = path("data", "data dir")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrkd.core.datadir import DataDir, read_data_dir, spk2utt, validate, write_data_dir
+from asrkd.core.datadir import DataDir, read_data_dir, read_transcripts, spk2utt, validate, write_data_dir
 from asrkd.core.errors import DataError
 
 DATA = DataDir(
@@ -137,3 +137,22 @@ def test_lengths_may_be_unknown(tmp_path: Path) -> None:
 def test_the_same_audio_gives_the_same_samples(tiny_data: Path) -> None:
     data = read_data_dir(tiny_data)
     np.testing.assert_array_equal(data.audio("spk0-0"), data.audio("spk0-0"))
+
+
+def test_transcripts_need_no_audio(tiny_data: Path) -> None:
+    words = dict.fromkeys(read_data_dir(tiny_data).wav, "A TONE")
+    (tiny_data / "wav.scp").write_text("recording sox tape.wav -t wav - |\n")  # as with Kaldi's segments
+    assert read_transcripts(tiny_data) == words
+    (tiny_data / "wav.scp").unlink()
+    assert read_transcripts(tiny_data) == words
+    (tiny_data / "utt2spk").write_text("spk0-0 spk0\n")
+    with pytest.raises(DataError, match=r"spk0-1 is in only one of text and utt2spk \(3 such\)"):
+        read_transcripts(tiny_data)
+    (tiny_data / "text").write_text("spk0-0\n")
+    with pytest.raises(DataError, match="spk0-0 has an empty transcript"):
+        read_transcripts(tiny_data)
+    (tiny_data / "text").unlink()
+    with pytest.raises(DataError, match="has no transcripts"):
+        read_transcripts(tiny_data)
+    with pytest.raises(DataError, match="does not exist"):
+        read_transcripts(tiny_data / "nowhere")

@@ -235,6 +235,34 @@ def test_transition_ids_of_another_model(graph: Path) -> None:
         with_pdf_labels(read_fst(graph / "HCLG.fst"), np.zeros(3, np.int64), "HCLG.fst")
 
 
+def _as_kaldis(graph: Path, lang: Path, folder: Path) -> Path:
+    """What mkgraph.sh leaves."""
+    folder.mkdir()
+    for source in (graph / "HCLG.fst", graph / "words.txt", lang / "phones.txt"):
+        (folder / source.name).write_bytes(source.read_bytes())
+    return folder
+
+
+def test_a_graph_is_taken_over(graph: Path, lang: Path, tied_states: Path, tmp_path: Path) -> None:
+    other = _as_kaldis(graph, lang, tmp_path / "kaldi")
+    (tmp_path / "graph").mkdir()
+    import_graph(other, tied_states, tmp_path / "graph")
+    for name in ("HCLG.fst", "HCLG.pdf.fst", "words.txt"):
+        assert (tmp_path / "graph" / name).read_bytes() == (graph / name).read_bytes()
+
+
+def test_a_graph_of_another_tree_or_other_words(graph: Path, lang: Path, tied_states: Path, tmp_path: Path) -> None:
+    other = _as_kaldis(graph, lang, tmp_path / "kaldi")
+    hclg, last = read_fst(graph / "HCLG.fst"), TiedStates.load(tied_states).transitions.num_transition_ids
+    labels = hclg.arcs["ilabel"]
+    write_fst(other / "HCLG.fst", hclg.relabelled(np.where(labels > 0, 1 + labels % last, 0)))
+    with pytest.raises(MismatchError, match=r"transition-id \d+ moves on in the graph, but is a self-loop"):
+        import_graph(other, tied_states, tmp_path)
+    (other / "words.txt").write_text("<eps> 0\nAYE 1\n")
+    with pytest.raises(MismatchError, match=r"words\.txt: has no word 2, which HCLG\.fst holds"):
+        import_graph(other, tied_states, tmp_path)
+
+
 def _kaldi_model(shared_dir: Path, folder: Path) -> Path:
     folder.mkdir()
     for name in ("tree", "final.mdl", "phones.txt"):

@@ -1,0 +1,88 @@
+"""Data dirs that Kaldi's scripts take: what ``utils/validate_data_dir.sh`` asks for, and audio that its tools open.
+
+Our data dirs have Kaldi's files in Kaldi's order. What may be missing for its tools: paths that hold wherever a
+script runs, commands that decode FLAC, and speaker ids that sort as their utterances do.
+"""
+
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from asrkd.core.archive import is_pipe, read_scp
+from asrkd.core.datadir import DataDir, read_data_dir, spk2utt
+from asrkd.core.errors import DataError, MismatchError
+from asrkd.core.files import atomic_write
+
+_RESERVED = ("<s>", "</s>", "#0")
+"""Symbols of language models, which Kaldi refuses in transcripts."""
+
+
+def export_data(data_dir: Path, work: Path, features: Path | None = None) -> dict[str, Any]:
+    """Write a Kaldi data dir of ``data_dir`` into ``work``, with feats.scp and cmvn.scp where ``features`` are given.
+
+    Commands in wav.scp are written as they are, not run. Raises DataError for what Kaldi refuses: speakers that
+    don't sort as their utterances do, and reserved symbols in transcripts.
+    """
+    data = read_data_dir(data_dir, allow_pipes=True)
+    order = sorted(data.wav)
+    _check_speakers(data_dir, data, order)
+    _write(work / "wav.scp", ((utt, audio_entry(data.wav[utt])) for utt in order))
+    _write(work / "utt2spk", ((utt, data.utt2spk[utt]) for utt in order))
+    _write(work / "spk2utt", ((spk, " ".join(utts)) for spk, utts in spk2utt(data.utt2spk).items()))
+    if data.durations:
+        _write(work / "utt2dur", ((utt, f"{data.durations[utt]:.4f}") for utt in order))
+    if data.text is not None:
+        _check_text(data_dir, data.text)
+        _write(work / "text", ((utt, " ".join(data.text[utt].split())) for utt in order))
+    if features is not None:
+        _write_features(data_dir, features, order, work)
+    return {"utterances": len(order), "speakers": len(set(data.utt2spk.values()))}
+
+
+def audio_entry(entry: str) -> str:
+    """A line of wav.scp that Kaldi opens: an absolute path to a WAV file, or a command that writes one."""
+    if is_pipe(entry):
+        return entry
+    path = os.path.abspath(entry)  # noqa: PTH100 (links stay links)
+    suffix = Path(path).suffix.lower()
+    if suffix == ".wav":
+        return path
+    return f"flac -c -d -s {shlex.quote(path)} |" if suffix == ".flac" else f"sox {shlex.quote(path)} -t wav - |"
+
+
+def _check_speakers(where: Path, data: DataDir, order: list[str]) -> None:
+    by_speaker = sorted(order, key=lambda utt: (data.utt2spk[utt], utt))
+    for utt, other in zip(order, by_speaker, strict=True):
+        if utt != other:
+            raise DataError(
+                f"{where}: sorted by speaker {other} comes where {utt} does by utterance id, which Kaldi refuses: "
+                "begin each utterance id with its speaker's and a hyphen"
+            )
+
+
+def _check_text(where: Path, text: Mapping[str, str]) -> None:
+    for utt, words in text.items():
+        if found := set(words.split()) & set(_RESERVED):
+            raise DataError(f"{where}: text: {utt} holds {min(found)}, which Kaldi keeps for language models")
+
+
+def _write_features(data_dir: Path, features: Path, order: list[str], work: Path) -> None:
+    """Indices with absolute paths of a feature folder's archives."""
+    for name in ("feats.scp", "cmvn.scp"):
+        entries = read_scp(features / name)
+        if name == "feats.scp" and (difference := sorted(set(entries) ^ set(order))):
+            raise MismatchError(
+                f"{difference[0]} is in only one of {data_dir} and {features} ({len(difference)} such): "
+                "were the features made from this data dir?"
+            )
+        folder = os.path.abspath(features)  # noqa: PTH100 (links stay links)
+        _write(work / name, ((key, os.path.join(folder, entries[key])) for key in sorted(entries)))  # noqa: PTH118
+    lengths = read_scp(features / "utt2num_frames")
+    _write(work / "utt2num_frames", ((utt, lengths[utt]) for utt in order))
+
+
+def _write(path: Path, rows: Iterable[tuple[str, str]]) -> None:
+    with atomic_write(path) as file:
+        file.writelines(f"{key} {value}\n" for key, value in rows)

@@ -1,0 +1,208 @@
+"""Verbs that take over a Kaldi experiment, and that give results back to Kaldi's tools."""
+
+from argparse import Namespace
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from asrkd.core.config import parse
+from asrkd.core.stage import Stage
+from asrkd.verbs.verb import (
+    DATA,
+    FEATURES,
+    MODELS,
+    OUTPUT,
+    TIED_STATES,
+    Section,
+    Verb,
+    flag,
+    one_source,
+    path,
+    stage,
+    where,
+)
+
+
+def _files(folder: Path, *patterns: str) -> list[Path]:
+    """What a verb reads of a Kaldi folder: its identity, which logs and decodings beside it must not change."""
+    found = sorted(file for pattern in patterns for file in folder.glob(pattern) if file.is_file())
+    return found or [folder]
+
+
+def plan_import_tied_states(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.hmm.kaldi_exchange import import_tied_states
+
+        return import_tied_states(arguments.kaldi, work)
+
+    return stage(arguments, {}, _files(arguments.kaldi, "final.mdl", "tree", "phones.txt"), run)
+
+
+def plan_import_alignment(arguments: Namespace, section: Section) -> Stage:
+    kaldi, tied_states, data = arguments.kaldi, arguments.tied_states, arguments.data
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.hmm.kaldi_exchange import ImportAlignmentConfig, import_alignment
+
+        config = parse(ImportAlignmentConfig, section, where(arguments))
+        return import_alignment(config, kaldi, tied_states, data, work)
+
+    files = _files(kaldi, "ali.*.gz", "num_jobs", "tree")
+    return stage(arguments, section, [*files, tied_states, *_files(data, "utt2spk", "utt2num_frames")], run)
+
+
+def plan_import_graph(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.graph.hclg import import_graph
+
+        return import_graph(arguments.kaldi, arguments.tied_states, work)
+
+    files = _files(arguments.kaldi, "HCLG.fst", "words.txt", "phones.txt")
+    return stage(arguments, {}, [*files, arguments.tied_states], run)
+
+
+def plan_import_features(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.features.kaldi import ImportFeaturesConfig, import_features
+
+        config = parse(ImportFeaturesConfig, section, where(arguments))
+        return import_features(config, arguments.data, work, arguments.jobs, arguments.allow_pipes)
+
+    names = ("feats.scp", "cmvn.scp", "utt2spk", "utt2num_frames", "utt2dur", "wav.scp", "segments", "frame_shift")
+    return stage(arguments, section, _files(arguments.data, *names), run, allow_pipes=arguments.allow_pipes)
+
+
+def plan_export_posteriors(arguments: Namespace, section: Section) -> Stage:
+    soft_targets, output, renormalise = arguments.soft_targets, arguments.output, arguments.renormalise
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.targets.kaldi_posteriors import export_posteriors
+
+        return export_posteriors(soft_targets, work, output, renormalise, arguments.jobs)
+
+    return stage(arguments, {}, [soft_targets], run, renormalise=renormalise, output=_place(output))
+
+
+def plan_export_loglikes(arguments: Namespace, section: Section) -> Stage:
+    one_source(arguments)
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.decoding.loglikes import export_log_likelihoods
+        from asrkd.decoding.sources import gmm, nets
+        from asrkd.features.store import FeatureDir
+
+        features = FeatureDir.open(arguments.features)
+        source = gmm(features, arguments.gmm) if arguments.gmm else nets(features, arguments.models)
+        return export_log_likelihoods(source, features, work, arguments.output, arguments.jobs)
+
+    inputs = [arguments.features, *arguments.models, arguments.gmm]
+    return stage(arguments, {}, inputs, run, gmm=bool(arguments.gmm), output=_place(arguments.output))
+
+
+def plan_export_alignment(arguments: Namespace, section: Section) -> Stage:
+    alignment, tied_states = arguments.alignment, arguments.tied_states
+    num_jobs, text = arguments.num_jobs, arguments.text
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.hmm.kaldi_exchange import export_alignment
+
+        return export_alignment(alignment, tied_states, work, num_jobs, text)
+
+    return stage(arguments, {}, [alignment, tied_states], run, num_jobs=num_jobs, text=text)
+
+
+def plan_export_data(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.corpora.kaldi_data import export_data
+
+        return export_data(arguments.data, work, arguments.features)
+
+    return stage(arguments, {}, [arguments.data, arguments.features], run, features=bool(arguments.features))
+
+
+def _place(output: Path) -> str:
+    """Where the output lies belongs to its identity, since its scp files say it."""
+    return str(output.absolute())
+
+
+VERBS: Sequence[Verb] = (
+    Verb(
+        "import-features",
+        "Use the features of a Kaldi data dir (feats.scp, cmvn.scp) where they lie",
+        "asrkd import-features --jobs 2 --set import_features.front_end=fbank40 s5/data/train exp/wsj/fbank/train",
+        "import_features",
+        [DATA, OUTPUT, flag("--allow-pipes", "let feats.scp hold commands (`cmd |`), run them and keep their output")],
+        plan_import_features,
+    ),
+    Verb(
+        "import-tied-states",
+        "Take over tree and final.mdl of a Kaldi GMM",
+        "asrkd import-tied-states s5/exp/tri3b_ali exp/wsj/tri",
+        None,
+        [path("kaldi", "Kaldi's folder with final.mdl, tree and phones.txt"), OUTPUT],
+        plan_import_tied_states,
+    ),
+    Verb(
+        "import-alignment",
+        "Take over the alignments (ali.*.gz) that Kaldi made with those tied states",
+        "asrkd import-alignment s5/exp/tri3b_ali exp/wsj/tri exp/wsj/fbank/train exp/wsj/ali/train",
+        "import_alignment",
+        [
+            path("kaldi", "Kaldi's folder with ali.*.gz"),
+            TIED_STATES,
+            path("data", "feature folder or data dir: its utt2spk says which utterances to take"),
+            OUTPUT,
+        ],
+        plan_import_alignment,
+    ),
+    Verb(
+        "import-graph",
+        "Take over a decoding graph that Kaldi's mkgraph.sh made of those tied states",
+        "asrkd import-graph s5/exp/tri3b/graph_tgpr exp/wsj/tri exp/wsj/graph",
+        None,
+        [path("kaldi", "Kaldi's folder with HCLG.fst, words.txt and phones.txt"), TIED_STATES, OUTPUT],
+        plan_import_graph,
+    ),
+    Verb(
+        "export-posteriors",
+        "Write a soft-target archive as a Kaldi Posterior archive (post.scp)",
+        "asrkd export-posteriors --jobs 2 exp/wsj/soft_targets exp/wsj/kaldi/post",
+        None,
+        [
+            path("soft_targets", "soft-target archive"),
+            OUTPUT,
+            flag("--renormalise", "scale each frame's weights to sum to 1, where smaller posteriors were put together"),
+        ],
+        plan_export_posteriors,
+    ),
+    Verb(
+        "export-loglikes",
+        "Write log-likelihoods as a Kaldi matrix archive (loglikes.scp), for latgen-faster-mapped",
+        "asrkd export-loglikes --jobs 2 exp/wsj/fbank/test exp/wsj/student exp/wsj/kaldi/loglikes/test",
+        None,
+        [FEATURES, MODELS, OUTPUT, path("--gmm", "tied-state model whose GMM to use, on MFCC")],
+        plan_export_loglikes,
+    ),
+    Verb(
+        "export-alignment",
+        "Write an alignment and its tied states as Kaldi's scripts read them (ali.N.gz, num_jobs, final.mdl, tree)",
+        "asrkd export-alignment exp/wsj/ali/train exp/wsj/tri exp/wsj/kaldi/ali",
+        None,
+        [
+            path("alignment", "alignment folder"),
+            TIED_STATES,
+            OUTPUT,
+            (("--num-jobs",), {"type": int, "default": 1, "metavar": "N", "help": "archives to write (default: 1)"}),
+            flag("--text", "write text archives, not binary ones"),
+        ],
+        plan_export_alignment,
+    ),
+    Verb(
+        "export-data",
+        "Write a data dir that Kaldi's validate_data_dir.sh accepts and its tools can open",
+        "asrkd export-data --features exp/mini/fbank/train exp/mini/data/train exp/mini/kaldi/data/train",
+        None,
+        [DATA, OUTPUT, path("--features", "feature folder of the data dir, to be named in feats.scp and cmvn.scp")],
+        plan_export_data,
+    ),
+)

@@ -1,0 +1,131 @@
+"""Data dirs as Kaldi's utils/validate_data_dir.sh wants them: its checks, by sort itself in the C locale."""
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from asrkd.cli import main
+from asrkd.core.datadir import DataDir, read_data_dir, write_data_dir
+from asrkd.core.errors import DataError, MismatchError
+from asrkd.corpora.kaldi_data import audio_entry, export_data
+
+
+def sorted_in_c(lines: list[str], *options: str) -> list[str]:
+    output = subprocess.run(
+        ["sort", *options], input="".join(f"{line}\n" for line in lines), capture_output=True, text=True,
+        env={**os.environ, "LC_ALL": "C"}, check=True,
+    )  # fmt: skip
+    return output.stdout.splitlines()
+
+
+def lines_of(path: Path) -> list[str]:
+    text = path.read_text(encoding="utf-8")
+    assert text.endswith("\n"), f"{path.name}: its last line has no end"
+    return text.removesuffix("\n").split("\n")
+
+
+def keys_of(path: Path) -> list[str]:
+    """First fields, which must be unique and sorted."""
+    keys = [line.split()[0] for line in lines_of(path)]
+    assert keys == sorted_in_c(sorted(set(keys))), f"{path.name}: not sorted, or not unique"
+    return keys
+
+
+def validate(folder: Path, feats: bool = False) -> None:
+    """What validate_data_dir.sh checks, with --no-feats unless ``feats``."""
+    utt2spk = lines_of(folder / "utt2spk")
+    assert all(len(line.split()) == 2 for line in utt2spk)
+    utts = keys_of(folder / "utt2spk")
+    assert sorted_in_c(utt2spk, "-k2") == utt2spk, "utt2spk is not sorted by speaker"
+    speakers = keys_of(folder / "spk2utt")
+    pairs = [(utt, line.split()[0]) for line in lines_of(folder / "spk2utt") for utt in line.split()[1:]]
+    assert [f"{utt} {speaker}" for utt, speaker in pairs] == utt2spk
+    text = lines_of(folder / "text")
+    assert keys_of(folder / "text") == utts
+    assert not any(re.search(r"[^\S \t]", line) for line in text), "whitespace of another kind"
+    assert not any(set(line.split()) & {"<s>", "</s>", "#0"} for line in text)
+    wavs = dict(line.split(maxsplit=1) for line in lines_of(folder / "wav.scp"))
+    assert keys_of(folder / "wav.scp") == utts
+    assert not any(entry.startswith("~") for entry in wavs.values())
+    durations = dict(line.split() for line in lines_of(folder / "utt2dur"))
+    assert keys_of(folder / "utt2dur") == utts
+    assert all(float(seconds) > 0 for seconds in durations.values())
+    if feats:
+        assert keys_of(folder / "feats.scp") == utts
+        assert keys_of(folder / "cmvn.scp") == speakers
+        assert keys_of(folder / "utt2num_frames") == utts
+        assert all(int(line.split()[1]) > 0 for line in lines_of(folder / "utt2num_frames"))
+
+
+def test_our_data_dirs_are_valid_as_they_are(tiny_data: Path) -> None:
+    validate(tiny_data)
+
+
+def test_exported(tiny_data: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    export_data(tiny_data, tmp_path / "out")
+    validate(tmp_path / "out")
+    back = read_data_dir(tmp_path / "out", allow_pipes=True)
+    ours = read_data_dir(tiny_data)
+    assert (back.utt2spk, back.text) == (ours.utt2spk, ours.text)
+    assert back.wav["spk0-0"] == f"flac -c -d -s {ours.wav['spk0-0']} |"
+
+
+def test_with_features(tiny_data: Path, tmp_path: Path) -> None:
+    features, output = str(tmp_path / "fbank"), tmp_path / "out"
+    assert main(["fbank", "--set=fbank.num_mel_bins=8", str(tiny_data), features]) == 0
+    assert main(["export-data", "--features", features, str(tiny_data), str(output)]) == 0
+    validate(output, feats=True)
+    assert main(["import-features", str(output), str(tmp_path / "again")]) == 0
+    ours, again = ((tmp_path / name / "utt2num_frames").read_bytes() for name in ("fbank", "again"))
+    assert ours == again
+    other = read_data_dir(tiny_data).subset(["spk0-0", "spk1-2"])
+    write_data_dir(tmp_path / "other", other)
+    (tmp_path / "work").mkdir()
+    with pytest.raises(MismatchError, match=r"spk0-1 is in only one of .*\(2 such\)"):
+        export_data(tmp_path / "other", tmp_path / "work", tmp_path / "fbank")
+
+
+def test_audio_that_kaldi_opens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert audio_entry("a/b.wav") == f"{tmp_path}/a/b.wav"
+    assert audio_entry("/a; rm b.flac") == "flac -c -d -s '/a; rm b.flac' |"
+    assert audio_entry("/a/b.ogg") == "sox /a/b.ogg -t wav - |"
+    assert audio_entry("sox x -t wav - |") == "sox x -t wav - |"
+
+
+Changed = Callable[[DataDir], DataDir]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda data: replace(data, utt2spk={utt: f"s{9 - int(utt[-1])}" for utt in data.wav}),
+            "sorted by speaker spk1-3 comes where spk0-0 does",
+        ),
+        (
+            lambda data: replace(data, text={**data.text, "spk1-2": "TO <s> BE"}),
+            "text: spk1-2 holds <s>",
+        ),
+    ],
+)
+def test_what_kaldi_refuses(tiny_data: Path, tmp_path: Path, change: Changed, message: str) -> None:
+    write_data_dir(tmp_path / "changed", change(read_data_dir(tiny_data)))
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DataError, match=message):
+        export_data(tmp_path / "changed", tmp_path / "out")
+
+
+def test_spaces_of_other_kinds_are_made_plain(tiny_data: Path, tmp_path: Path) -> None:
+    data = read_data_dir(tiny_data)
+    assert data.text is not None
+    write_data_dir(tmp_path / "changed", replace(data, text={**data.text, "spk0-1": "NO\u00a0BREAK\tHERE"}))
+    (tmp_path / "out").mkdir()
+    export_data(tmp_path / "changed", tmp_path / "out")
+    validate(tmp_path / "out")
