@@ -68,7 +68,11 @@ VERBS: Sequence[Verb] = (
         "Lexicon, phones, n-gram and L.fst from a CMUdict-format lexicon and training text",
         "asrkd lang --config recipes/mini/recipe.yaml data/mini/lexicon.txt exp/mini/corpus/lm_text.txt exp/mini/lang",
         "lang",
-        [path("lexicon", "CMUdict-format lexicon"), path("text", "sentences, one a line"), OUTPUT],
+        [
+            path("lexicon", "CMUdict-format lexicon"),
+            path("text", "sentences, one a line, or an ARPA model; either may be gzipped"),
+            OUTPUT,
+        ],
         plan_lang,
     ),
     Verb(
