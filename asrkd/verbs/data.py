@@ -29,6 +29,12 @@ def plan_download(arguments: Namespace, section: Section) -> None:
 
 
 def plan_prepare(arguments: Namespace, section: Section) -> Stage:
+    for part in arguments.parts:
+        if not part.is_dir():
+            from asrkd.corpora.librispeech import no_part
+
+            raise no_part(part)
+
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.corpora.librispeech import PrepareConfig, prepare_stage
 
