@@ -24,7 +24,7 @@ def main(lexicon: Path, num_words: int = 2000) -> None:
     full = read_lexicon(lexicon)
     words = [word for word in full.words if word.replace("'", "").isalpha()]
     held_out = [str(word) for word in rng_for(1, "g2p").choice(words, num_words, replace=False)]
-    rest = full.restricted(set(full.words) - set(held_out))
+    rest = full.restricted(set(words) - set(held_out))  # of plain letters, since some marks are Phonetisaurus's own
     runs = {"asrkd": _ours(rest, held_out)}
     if which("phonetisaurus-train"):
         runs["phonetisaurus"] = _phonetisaurus(rest, held_out)
