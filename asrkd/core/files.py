@@ -1,8 +1,10 @@
 """Whole files or none: what is written appears under its name only when it is complete."""
 
+import gzip
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,6 +72,26 @@ def read_lines(path: Path) -> list[str]:
         raise DataError(f"{path} is a folder, where a text file is expected") from None
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text (byte {error.start}): is it the right file?") from None
+
+
+def iter_lines(path: Path) -> Iterator[str]:
+    """Lines of a UTF-8 text file that may be gzipped and large, one by one; errors as in `read_lines`."""
+    number = 0
+    try:
+        with open(path, "rb") as raw:
+            is_gzip = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path, "rb") if is_gzip else open(path, "rb") as file:
+            for line in file:
+                number += 1
+                yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except FileNotFoundError:
+        raise DataError(f"{path} is missing") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a folder, where a text file is expected") from None
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is not UTF-8 text (line {number}): is it the right file?") from None
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise DataError(f"{path} is not a whole gzip file (after line {number}: {error}): cut short?") from None
 
 
 def sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ nor their spelling is changed; what has no letter in it (a number in figures, a 
 """
 
 import os
+import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -79,11 +80,23 @@ def _folders(path: Path) -> list[Path]:
 def _chapters(part: Path) -> Iterator[Path]:
     """The folders PART/SPEAKER/CHAPTER, sorted; DataError with a guess for another layout."""
     if not part.is_dir():
-        raise DataError(f"{part} is not a folder: expected a part in LibriSpeech's layout")
+        raise no_part(part)
     chapters = [chapter for speaker in _folders(part) for chapter in _folders(speaker)]
     if not any(_flacs(chapter) or list(chapter.glob("*.trans.txt")) for chapter in chapters):
         raise DataError(f"{part}: not in LibriSpeech's layout, PART/SPEAKER/CHAPTER/*.flac{_guess(part)}")
     yield from chapters
+
+
+def no_part(part: Path) -> DataError:
+    """The error for a part that is not there, which names those that are."""
+    if part.is_file():
+        cause = ": unpack it first" if tarfile.is_tarfile(part) else ": expected a part in LibriSpeech's layout"
+        return DataError(f"{part} is not a folder{cause}")
+    above = part.parent
+    if not above.is_dir():
+        return DataError(f"{part} does not exist, nor does {above}")
+    parts = [folder.name for folder in _folders(above) if next(folder.glob("*/*/*.flac"), None)]
+    return DataError(f"{part} does not exist; the parts in {above} are: {', '.join(parts) or 'none'}")
 
 
 def _guess(part: Path) -> str:

@@ -3,14 +3,13 @@
 import contextlib
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import atomic_write, read_lines
-
-Ngram = tuple[str, ...]
+from asrkd.core.files import atomic_write
+from asrkd.lang.arpa import Ngram, arpa_entries
 
 _NEVER = -99.0
 """log10 probability that ARPA files give to what is never predicted (<s>)."""
@@ -91,69 +90,17 @@ def _arpa_text(sentences: Sequence[str], order: int) -> str:
 
 def read_arpa(path: Path) -> ArpaModel:
     """Read and check an ARPA file. DataError names the line and the cause: wrong counts, cut short, no number."""
-    lines = enumerate(read_lines(path), 1)
-    declared = _read_header(path, lines)
     log_probs: dict[Ngram, float] = {}
     backoffs: dict[Ngram, float] = {}
-    for order, count in enumerate(declared, 1):
-        _expect(path, lines, f"\\{order}-grams:")
-        found = 0
-        for number, line in lines:
-            if not line.strip():
-                break
-            ngram, log_prob, backoff = _read_entry(f"{path}:{number}", line, order)
-            log_probs[ngram] = log_prob
-            if backoff is not None:
-                backoffs[ngram] = backoff
-            found += 1
-        if found != count:
-            raise DataError(f"{path}: {found} {order}-grams, its header says {count}: cut short, or edited by hand?")
-    _expect(path, lines, "\\end\\")
-    if len(log_probs) != sum(declared):
-        raise DataError(f"{path}: {sum(declared) - len(log_probs)} n-grams are there twice")
-    return ArpaModel(len(declared), log_probs, backoffs)
-
-
-def _read_header(path: Path, lines: Iterator[tuple[int, str]]) -> list[int]:
-    for _, line in lines:
-        if line.strip() == "\\data\\":
-            break
-    else:
-        raise DataError(f"{path}: no \\data\\ line: is it an ARPA language model?")
-    declared: list[int] = []
-    for number, line in lines:
-        if not line.strip():
-            if declared:
-                return declared
-            continue
-        order, equals, count = line.strip().removeprefix("ngram ").partition("=")
-        if not equals or order.strip() != str(len(declared) + 1) or not count.strip().isdecimal():
-            raise DataError(f"{path}:{number}: expected `ngram {len(declared) + 1}=COUNT`, found {line!r}")
-        declared.append(int(count))
-    raise DataError(f"{path}: ends within its header: cut short?")
-
-
-def _expect(path: Path, lines: Iterator[tuple[int, str]], mark: str) -> None:
-    for number, line in lines:
-        if line.strip() == mark:
-            return
-        if line.strip():
-            raise DataError(f"{path}:{number}: expected {mark}, found {line!r}: do the header's counts hold?")
-    raise DataError(f"{path}: ends before {mark}: cut short?")
-
-
-def _read_entry(where: str, line: str, order: int) -> tuple[Ngram, float, float | None]:
-    fields = line.split()
-    if len(fields) not in (order + 1, order + 2):
-        raise DataError(f"{where}: expected a number, {order} words and perhaps a back-off weight, found {line!r}")
-    try:
-        log_prob = float(fields[0])
-        backoff = float(fields[-1]) if len(fields) == order + 2 else None
-    except ValueError:
-        raise DataError(f"{where}: no number in {line!r}: cut short, or edited by hand?") from None
-    if not log_prob <= 0.0:
-        raise DataError(f"{where}: log probability {log_prob} is not below zero")
-    return tuple(fields[1 : order + 1]), log_prob, backoff
+    order = 0
+    for number, entry in enumerate(arpa_entries(path), 1):
+        order = len(entry.words)
+        log_probs[entry.words] = entry.log_prob
+        if entry.backoff is not None:
+            backoffs[entry.words] = entry.backoff
+        if len(log_probs) != number:
+            raise DataError(f"{path}: {' '.join(entry.words)!r} is there twice")
+    return ArpaModel(order, log_probs, backoffs)
 
 
 def perplexity(model: ArpaModel, sentences: Sequence[str]) -> Perplexity:

@@ -14,7 +14,8 @@ from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
 from asrkd.core.errors import ConfigError, DataError
-from asrkd.core.files import atomic_write, read_fields, read_lines, write_json
+from asrkd.core.files import atomic_write, iter_lines, read_fields, write_json
+from asrkd.lang.arpa import is_arpa, restrict_arpa
 from asrkd.lang.lexicon import (
     UNKNOWN,
     Lexicon,
@@ -43,7 +44,7 @@ class LangConfig:
     """What the lexicon holds, how phones are modelled, and the order of the language model."""
 
     vocabulary: Literal["text", "lexicon"] = "text"
-    """Words of the language model's text, or all of the lexicon's."""
+    """Words of the language model's text (or of the model that is given), or all of the lexicon's."""
     min_count: int = Field(default=1, ge=1)
     """A word of the text that comes less often is taken for <UNK>; above 1 only with `oov: unk`."""
     oov: Literal["error", "unk"] = "error"
@@ -57,18 +58,21 @@ class LangConfig:
     num_silence_states: int = Field(default=5, ge=1)
     """HMM states of silence and spoken noise; from 4 on they may be passed in any order."""
     ngram_order: int = Field(default=3, ge=1, le=5)
-    """Of the language model (Kneser-Ney)."""
+    """Of the language model (Kneser-Ney). A model that is given has its own order, and `min_count` does nothing."""
 
 
 def make_lang(config: LangConfig, lexicon: Path, lm_text: Path, work: Path) -> dict[str, Any]:
-    """Write a lang dir into ``work`` from a lexicon and a text of one sentence a line.
+    """Write a lang dir into ``work`` from a lexicon and a text of one sentence a line, or an ARPA model in its place.
 
+    Either may be gzipped. A model is taken as it is but for words outside the lexicon, which are dropped and counted.
     Returns lang.json's content. Raises DataError for malformed files and, with `oov: error`, for a word of the text
     that the lexicon lacks; ConfigError for options that contradict each other.
     """
     if config.min_count > 1 and config.oov == "error":
         raise ConfigError("lang: min_count above 1 makes rare words unknown, which `oov: error` refuses")
     full = read_lexicon(lexicon, config.keep_stress)
+    if is_arpa(lm_text):
+        return _from_arpa(config, full, lm_text, work)
     sentences = _sentences(config, lm_text, full, lexicon)
     seen = {word for sentence in sentences for word in sentence.split()}
     chosen = full.restricted(seen) if config.vocabulary == "text" else full
@@ -81,9 +85,30 @@ def make_lang(config: LangConfig, lexicon: Path, lm_text: Path, work: Path) -> d
     return description
 
 
+def _from_arpa(config: LangConfig, full: Lexicon, arpa: Path, work: Path) -> dict[str, Any]:
+    """The rest of `make_lang` for an ARPA model, which has its own order and words."""
+    model = restrict_arpa(arpa, full, config.oov == "unk", work / "lm.arpa")
+    chosen = full.restricted(model.words) if config.vocabulary == "text" else full
+    description = _write_lexicon(config, chosen, work)
+    description |= {
+        "ngram_order": model.order,
+        "num_ngrams": list(model.num_ngrams),
+        "num_words_dropped": model.num_words_dropped,
+        "num_ngrams_dropped": model.num_ngrams_dropped,
+    }
+    print(
+        f"lang: {arpa}: {model.order}-grams as given; {model.num_words_dropped} words are not in the lexicon, and "
+        f"{model.num_ngrams_dropped} of {sum(model.num_ngrams) + model.num_ngrams_dropped} n-grams dropped with them",
+        file=sys.stderr,
+        flush=True,
+    )
+    write_json(work / "lang.json", description)
+    return description
+
+
 def _sentences(config: LangConfig, lm_text: Path, lexicon: Lexicon, name: Path) -> list[str]:
     """Lines of the text that hold words; unknown and rare words are refused or replaced."""
-    lines = {f"{lm_text}:{number}": line for number, line in enumerate(read_lines(lm_text), 1) if line.split()}
+    lines = {f"{lm_text}:{number}": line for number, line in enumerate(iter_lines(lm_text), 1) if line.split()}
     if not lines:
         raise DataError(f"{lm_text}: holds no words: is it the right file?")
     unknown = unknown_words(lines, lexicon)

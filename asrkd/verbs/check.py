@@ -45,6 +45,7 @@ SECTIONS = {
     "perturb": "asrkd.features.perturb:SpeedConfig",
     "fbank": "asrkd.features.frontend:FeatureConfig",
     "mfcc": "asrkd.features.frontend:FeatureConfig",
+    "g2p": "asrkd.lang.g2p:G2pConfig",
     "lang": "asrkd.lang.prepare:LangConfig",
     "mono": "asrkd.hmm.mono:MonoConfig",
     "triphone": "asrkd.hmm.triphone:TriphoneConfig",

@@ -19,7 +19,22 @@ def plan_corpus(arguments: Namespace, section: Section) -> Stage:
     return stage(arguments, section, [arguments.source], run)
 
 
+def plan_download(arguments: Namespace, section: Section) -> None:
+    """Each part is looked at by itself, so that one more part is no reason to fetch the others again: no stage."""
+    from asrkd.corpora.download import download
+    from asrkd.corpora.openslr import MIRROR, resources
+
+    del section
+    download(resources(arguments.names), arguments.output, arguments.mirror or MIRROR, arguments.keep_archives)
+
+
 def plan_prepare(arguments: Namespace, section: Section) -> Stage:
+    for part in arguments.parts:
+        if not part.is_dir():
+            from asrkd.corpora.librispeech import no_part
+
+            raise no_part(part)
+
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.corpora.librispeech import PrepareConfig, prepare_stage
 
@@ -76,6 +91,19 @@ VERBS: Sequence[Verb] = (
         "corpus",
         [path("source", "folder with grammar and lexicon"), OUTPUT],
         plan_corpus,
+    ),
+    Verb(
+        "download",
+        "Download parts of LibriSpeech or its language resources, check and unpack them",
+        "asrkd download train-clean-5 dev-clean-2 librispeech-lexicon.txt 3-gram.pruned.1e-7.arpa.gz corpora",
+        None,
+        [
+            (("names",), {"nargs": "+", "metavar": "NAME", "help": "such as dev-clean or librispeech-lexicon.txt"}),
+            path("output", "folder that takes them; parts go to its LibriSpeech/"),
+            (("--mirror",), {"metavar": "URL", "help": "of OpenSLR's resources (default: www.openslr.org)"}),
+            flag("--keep-archives", "keep the parts' archives beside what was unpacked"),
+        ],
+        plan_download,
     ),
     Verb(
         "prepare",

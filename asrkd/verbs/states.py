@@ -10,6 +10,16 @@ from asrkd.core.stage import Stage
 from asrkd.verbs.verb import DATA, FEATURES, LANG, OUTPUT, TIED_STATES, Section, Verb, path, stage, where
 
 
+def plan_g2p(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.lang.g2p import G2pConfig, g2p_stage
+
+        config = parse(G2pConfig, section, where(arguments))
+        return g2p_stage(config, arguments.words, arguments.lexicon, work, arguments.jobs)
+
+    return stage(arguments, section, [*arguments.words, arguments.lexicon], run)
+
+
 def plan_lang(arguments: Namespace, section: Section) -> Stage:
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.lang.prepare import LangConfig, make_lang
@@ -64,11 +74,27 @@ def plan_graph(arguments: Namespace, section: Section) -> Stage:
 
 VERBS: Sequence[Verb] = (
     Verb(
+        "g2p",
+        "Pronounce words that a lexicon lacks, by a model of the lexicon",
+        "asrkd g2p --config recipe.yaml --jobs 2 exp/own/all sentences.txt cmudict.txt exp/own/g2p",
+        "g2p",
+        [
+            path("words", "texts, lists of words or data dirs", nargs="+"),
+            path("lexicon", "CMUdict-format lexicon"),
+            OUTPUT,
+        ],
+        plan_g2p,
+    ),
+    Verb(
         "lang",
         "Lexicon, phones, n-gram and L.fst from a CMUdict-format lexicon and training text",
         "asrkd lang --config recipes/mini/recipe.yaml data/mini/lexicon.txt exp/mini/corpus/lm_text.txt exp/mini/lang",
         "lang",
-        [path("lexicon", "CMUdict-format lexicon"), path("text", "sentences, one a line"), OUTPUT],
+        [
+            path("lexicon", "CMUdict-format lexicon"),
+            path("text", "sentences, one a line, or an ARPA model; either may be gzipped"),
+            OUTPUT,
+        ],
         plan_lang,
     ),
     Verb(

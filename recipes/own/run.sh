@@ -10,7 +10,7 @@ own_usage="  --train DIR       part with transcripts; a share of its sentences b
   --test DIR        part with transcripts, for the final figures
   --transfer DIR    part whose transcripts, if any, are not used: soft targets only
   --lexicon FILE    pronunciations, CMUdict format
-  --lm-text FILE    sentences for the language model, one a line
+  --lm-text FILE    sentences for the language model, one a line, or a model in ARPA form; gzipped or not
 "
 
 make_data() {

@@ -1,12 +1,14 @@
 """LibriSpeech's layout to a data dir: what is read, and that each kind of damage is named."""
 
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from asrkd.cli import main
 from asrkd.core.datadir import read_data_dir
 from asrkd.core.errors import DataError
 from asrkd.corpora.librispeech import PrepareConfig, prepare, prepare_stage
@@ -132,15 +134,22 @@ def test_files_in_another_chapter_are_named(part: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folder", "guess"),
     [
-        ("..", r"did you give the folder above the parts\? There are dev$"),
+        ("..", r"did you give the folder above the parts\? There are dev, test$"),
         ("12", "did you give a speaker's folder"),
         ("12/7", "did you give a chapter's folder"),
         ("../empty", r"it holds no FLAC files: was it unpacked\?"),
-        ("../none", "is not a folder"),
+        ("../SPEAKERS.TXT", r"SPEAKERS\.TXT is not a folder: expected a part"),
+        ("../dev.tar.gz", r"dev\.tar\.gz is not a folder: unpack it first"),
+        ("../dve", r"corpus/dve does not exist; the parts in .*corpus are: dev, test$"),
+        ("../empty/none", r"empty/none does not exist; the parts in .*empty are: none$"),
+        ("../nowhere/dev", r"nowhere/dev does not exist, nor does .*nowhere$"),
     ],
 )
 def test_another_layout_gets_a_guess(part: Path, tmp_path: Path, folder: str, guess: str) -> None:
     (part.parent / "empty").mkdir()
+    _flac(part.parent / "test" / "5" / "1" / "5-1-0000.flac")
+    with tarfile.open(part.parent / "dev.tar.gz", "w:gz"):
+        pass
     with pytest.raises(DataError, match=guess):
         prepare([(part / folder).resolve()], tmp_path / "data")
 
@@ -151,3 +160,11 @@ def test_recordings_in_the_layout_are_read(shared_dir: Path, tmp_path: Path) -> 
         pytest.skip(f"needs {part}")
     summary = prepare_stage([part], tmp_path / "data", PrepareConfig())
     assert (summary["utterances"], summary["speakers"], summary["words"]) == (50, 5, 1045)
+
+
+def test_a_missing_part_is_told_by_the_verb(part: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["prepare", str(part), str(part.parent / "test-clean"), str(tmp_path / "data")]) == 1
+    assert capsys.readouterr().err == (
+        f"asrkd prepare: error: {part.parent}/test-clean does not exist; the parts in {part.parent} are: dev\n"
+    )
+    assert not (tmp_path / "data").exists()
