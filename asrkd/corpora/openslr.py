@@ -1,8 +1,9 @@
 """What `asrkd download` knows of OpenSLR: LibriSpeech, Mini LibriSpeech, and LibriSpeech's language resources.
 
 MD5 sums are those that OpenSLR publishes beside the parts (resources/12/md5sum.txt, resources/31/md5sum.txt).
-Resource 11 has none: SHA-256 sums are those that RWTH's i6_experiments fetches by, and lengths those of Kaldi's egs/librispeech/s5/local/download_and_untar.sh and
-download_lm.sh. Where neither is known, only length and gzip's own checksum stand guard, and the output says so.
+Resource 11 has none: SHA-256 sums are those that RWTH's i6_experiments fetches by, and lengths those of Kaldi's
+egs/librispeech/s5/local/download_and_untar.sh and download_lm.sh. Where neither is known, only length and gzip's own
+checksum stand guard, and the output says so.
 """
 
 from collections.abc import Sequence
