@@ -1,6 +1,14 @@
-# The pipeline from data dirs to the report, for a recipe's run.sh to source. The recipe sets `recipe`, its name;
-# `own_options`, names of options that it needs beside the common ones, and `own_usage`, their help; `lexicon` and
-# `lm_text`; and `make_data`, a function that makes $exp/data/{train,dev,test,transfer}.
+# The pipeline from data dirs to the report, for a recipe's run.sh to source. The recipe sets
+#   recipe           its name
+#   own_options      names of options beside the common ones, own_usage their help; those in needed_options must be given
+#   lexicon lm_text  pronunciations; sentences or an ARPA model
+# and defines make_data, which makes $exp/data/{train,dev,transfer} and a data dir for each of `tests`. It may define
+#   settle           run once the options are known: checks them, and sets what follows from them
+#   make_lexicon     run before stage 3's own work
+# and set, there or before,
+#   tests            parts to test on, each with a report of its own if it is not `test` alone
+#   with_transfer    false: no audio without transcripts; the students have the labelled speech alone
+#   ablate_transfer  true: one more student, on the labelled speech alone
 
 config=recipes/$recipe/recipe.yaml
 exp=exp/$recipe
@@ -11,6 +19,9 @@ num_teachers=5
 speed_perturb=false
 temperatures="1 2 4"
 alphas="0.5 1.0" # tried at the best temperature, beside 0.9
+tests=${tests:-test}
+with_transfer=${with_transfer:-true}
+ablate_transfer=${ablate_transfer:-false}
 
 usage() {
   cat <<END
@@ -43,10 +54,12 @@ for name in stage stop_stage jobs num_teachers; do
   [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
 done
 [[ $speed_perturb =~ ^(true|false)$ ]] || fail "--speed-perturb '$speed_perturb' is neither true nor false"
-for name in $own_options; do
+for name in ${needed_options:-}; do
   name=${name//-/_}
   [ -n "${!name}" ] || fail "--${name//_/-} is needed (see -h)"
 done
+
+if declare -F settle >/dev/null; then settle; fi
 
 asrkd check --config "$config"
 lm_text=${lm_text:-$exp/corpus/lm_text.txt}
@@ -64,10 +77,12 @@ finish() {
 }
 
 evaluate() { # system, kind of features, model or models; a GMM comes as --gmm=MODEL
-  local eval=$exp/eval/$1 kind=$2; shift 2
+  local eval=$exp/eval/$1 kind=$2 part; shift 2
   asrkd decode --tune "$exp/data/dev" "$exp/graph" "$exp/$kind/dev" "$@" "$eval/dev/decode"
-  asrkd decode --scale-of "$eval/dev/decode" "$exp/graph" "$exp/$kind/test" "$@" "$eval/test/decode"
-  for part in dev test; do
+  for part in $tests; do
+    asrkd decode --scale-of "$eval/dev/decode" "$exp/graph" "$exp/$kind/$part" "$@" "$eval/$part/decode"
+  done
+  for part in dev $tests; do
     asrkd score "$exp/data/$part" "$eval/$part/decode" "$eval/$part/words"
     asrkd frames "$exp/$kind/$part" "$exp/ali/$part" "$@" "$eval/$part/frames"
   done
@@ -75,23 +90,26 @@ evaluate() { # system, kind of features, model or models; a GMM comes as --gmm=M
 
 train_part=train
 if [ "$speed_perturb" = true ]; then train_part=train_sp; fi
-labelled="$train_part dev test"
+labelled="$train_part dev $tests"
 teachers=$(seq -f "$exp/teachers/%g" "$num_teachers")
 dev="--dev-features $exp/fbank/dev --dev-alignment $exp/ali/dev"
 train_set="--features $exp/fbank/$train_part --alignment $exp/ali/$train_part $dev"
+transfer= transfer_tune= # audio without transcripts: all, and the share on which T and alpha are tried
+if [ "$with_transfer" = true ]; then transfer=$exp/fbank/transfer transfer_tune=$exp/fbank/transfer_tune; fi
 
 if at 1; then
   make_data
   if [ "$speed_perturb" = true ]; then asrkd perturb "$exp/data/train" "$exp/data/train_sp"; fi
-  asrkd subset "$exp/data/transfer" "$exp/data/transfer_tune"
+  if [ "$with_transfer" = true ]; then asrkd subset "$exp/data/transfer" "$exp/data/transfer_tune"; fi
 fi
 
 if at 2; then
-  for part in $labelled transfer transfer_tune; do asrkd fbank "$exp/data/$part" "$exp/fbank/$part"; done
+  for part in $labelled ${transfer:+transfer transfer_tune}; do asrkd fbank "$exp/data/$part" "$exp/fbank/$part"; done
   for part in $labelled; do asrkd mfcc "$exp/data/$part" "$exp/mfcc/$part"; done
 fi
 
 if at 3; then
+  if declare -F make_lexicon >/dev/null; then make_lexicon; fi
   asrkd lang "$lexicon" "$lm_text" "$exp/lang"
 fi
 
@@ -119,13 +137,13 @@ if at 7; then
   # Temperature first, at the section's alpha; then alpha, at the best temperature.
   tune=$exp/tune
   try() { # temperature alpha
-    asrkd train --section student_tune $train_set --unlabelled "$exp/fbank/transfer_tune" \
+    asrkd train --section student_tune $train_set ${transfer_tune:+--unlabelled "$transfer_tune"} \
       --soft-targets "$tune/soft_targets.T$1" --set "student_tune.loss.temperature=$1" \
       --set "student_tune.loss.alpha=$2" "$tune/T$1.a$2"
   }
   for t in $temperatures; do
     together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/fbank/$train_part" \
-      --features "$exp/fbank/transfer_tune" $teachers "$tune/soft_targets.T$t"
+      ${transfer_tune:+--features "$transfer_tune"} $teachers "$tune/soft_targets.T$t"
   done
   finish
   tried=
@@ -137,14 +155,17 @@ if at 7; then
   finish
   asrkd choose --for student --for student_small $tried "$exp/chosen"
   asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/fbank/$train_part" \
-    --features "$exp/fbank/transfer" $teachers "$exp/soft_targets"
+    ${transfer:+--features "$transfer"} $teachers "$exp/soft_targets"
 fi
 
 if at 8; then
-  for student in student student_small; do
-    together asrkd train --config "$exp/chosen/chosen.yaml" --section "$student" $train_set \
-      --unlabelled "$exp/fbank/transfer" --soft-targets "$exp/soft_targets" "$exp/$student"
-  done
+  student() { # section, folder, transfer set
+    together asrkd train --config "$exp/chosen/chosen.yaml" --section "$1" $train_set \
+      ${3:+--unlabelled "$3"} --soft-targets "$exp/soft_targets" "$2"
+  }
+  student student "$exp/student" "$transfer"
+  student student_small "$exp/student_small" "$transfer"
+  if [ "$ablate_transfer" = true ]; then student student "$exp/student_labelled" ""; fi
   finish
 fi
 
@@ -153,10 +174,15 @@ if at 9; then
   together evaluate ensemble fbank $teachers
   together evaluate distilled fbank "$exp/student"
   together evaluate distilled_small fbank "$exp/student_small"
+  if [ "$ablate_transfer" = true ]; then together evaluate distilled_labelled fbank "$exp/student_labelled"; fi
   finish
 fi
 
 if at 10; then
-  asrkd report "$exp" "$exp/report"
-  echo "report: $exp/report/report.html"
+  for part in $tests; do
+    report=$exp/report
+    if [ "$tests" != test ]; then report+=/$part; fi
+    asrkd report --test "$part" "$exp" "$report"
+    echo "report: $report/report.html"
+  done
 fi

@@ -27,9 +27,10 @@ _STYLES = {
     "baseline": (_GREY, "s", "-."),
     "ensemble": ("#0072B2", "o", "-"),
     "distilled": ("#D55E00", "D", "-"),
+    "distilled_labelled": ("#CC79A7", "P", "--"),
     "distilled_small": ("#009E73", "^", "--"),
 }
-_OTHERS = [("#CC79A7", "P", "-"), ("#56B4E9", "X", "--"), ("#E69F00", "*", ":"), ("#000000", "<", "-.")]
+_OTHERS = [("#56B4E9", "X", "--"), ("#E69F00", "*", ":"), ("#000000", "<", "-.")]
 _SETTINGS: Any = {
     "svg.hashsalt": "asrkd",
     "svg.fonttype": "none",

@@ -17,7 +17,7 @@ from asrkd.core.errors import DataError
 _CHECKED = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
 NETS = ("baseline", "ensemble", "distilled")
-"""The systems that a comparison is made of; the ``gmm`` and ``distilled_small`` may come with them."""
+"""The systems that a comparison is made of; the ``gmm`` and further students may come with them."""
 
 
 @dataclass(frozen=True, config=_CHECKED)
@@ -183,6 +183,7 @@ class Report:
     comparisons: list[Comparison]
     soft_targets: SoftTargets
     seconds: dict[str, float]
+    test_part: str = "test"
     alpha: float | None = None
     data: dict[str, DataSet | str] = Field(default_factory=dict)  # by set; "note" is one sentence on all
     tuning: list[Trial] = Field(default_factory=list)

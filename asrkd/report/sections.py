@@ -25,9 +25,10 @@ def title(report: Report) -> str:
 def setting(report: Report) -> str:
     """One line on what was run."""
     alpha = f", alpha = {formats.plain(report.alpha)}" if report.alpha is not None else ""
+    part = f", test set {report.test_part}" if report.test_part != "test" else ""
     return (
         f"{report.num_teachers} teachers, {report.num_pdfs:,} tied states, "
-        f"T = {formats.plain(report.temperature)}{alpha}"
+        f"T = {formats.plain(report.temperature)}{alpha}{part}"
     )
 
 

@@ -11,6 +11,7 @@ NAMES = {
     "baseline": "Baseline",
     "ensemble": "Ensemble",
     "distilled": "Distilled",
+    "distilled_labelled": "Distilled, labelled audio alone",
     "distilled_small": "Distilled, small",
 }
 METRICS = {"frame_accuracy": "Frame accuracy", "wer": "WER"}

@@ -1,7 +1,8 @@
 """The report's numbers: every system's scores, compared on the same resamples, as one mapping.
 
 Reads an experiment folder by its layout: ``eval/SYSTEM/SET/{words,frames}`` of the systems gmm, teacher.1 ...,
-ensemble, distilled and distilled_small; ``teachers/N``, ``student`` and ``student_small`` for their learning curves;
+ensemble, distilled, distilled_labelled (without the transfer set's unlabelled part) and distilled_small;
+``teachers/N``, ``student``, ``student_labelled`` and ``student_small`` for their learning curves;
 ``soft_targets``, ``tune`` and all stages' descriptions. The baseline is the mean over the teachers.
 """
 
@@ -22,19 +23,23 @@ from asrkd.core.stage import describe
 from asrkd.scoring.significance import Difference, PairedBootstrap
 
 SETS = ("dev", "test")
-SINGLE = ("gmm", "ensemble", "distilled", "distilled_small")
+"""As the report calls them; ``test`` may be a part of another name."""
+SINGLE = ("gmm", "ensemble", "distilled", "distilled_labelled", "distilled_small")
+STUDENTS = ("student", "student_labelled", "student_small")
 METRICS = {"frame_accuracy": "frames", "wer": "words"}
 PAIRS = (
     ("ensemble", "baseline"),
     ("distilled", "baseline"),
     ("distilled", "ensemble"),
+    ("distilled_labelled", "baseline"),
+    ("distilled", "distilled_labelled"),
     ("distilled_small", "baseline"),
     ("baseline", "gmm"),
 )
 
 ORDER = (
     *("corpus", "all", "split", "data", "fbank", "mfcc", "lang", "mono", "tri", "ali", "graph", "teachers", "tune"),
-    *("chosen", "soft_targets", "student", "student_small", "eval"),
+    *("chosen", "soft_targets", "student", "student_labelled", "student_small", "eval"),
 )
 
 PAPER = (
@@ -56,13 +61,16 @@ class ReportConfig:
     seed: int = 0
 
 
-def summarise(config: ReportConfig, experiment: Path) -> dict[str, Any]:
-    """report.json's content. DataError when a system has not been scored."""
+def summarise(config: ReportConfig, experiment: Path, test: str = "test") -> dict[str, Any]:
+    """report.json's content, where ``test`` is the part to report on. DataError when a system has not been scored."""
     teachers = sorted((path.name for path in (experiment / "eval").glob("teacher.*")), key=_number)
     if not teachers:
         raise DataError(f"{experiment}/eval holds no teacher's scores: have the scoring stages been run?")
     names = [*teachers, *(name for name in SINGLE if (experiment / "eval" / name).is_dir())]
-    scores = {kind: {where: _read(experiment, names, where, kind) for where in SETS} for kind in METRICS.values()}
+    parts = {"dev": "dev", "test": test}
+    scores = {
+        kind: {where: _read(experiment, names, parts[where], kind) for where in SETS} for kind in METRICS.values()
+    }
     bootstraps = {kind: _bootstrap(scores[kind]["test"], config.seed) for kind in scores}
     soft_targets = describe(experiment / "soft_targets")["summary"]
     student = describe(experiment / "student")
@@ -73,6 +81,7 @@ def summarise(config: ReportConfig, experiment: Path) -> dict[str, Any]:
         "num_teachers": len(teachers),
         "temperature": soft_targets["temperature"],
         "alpha": student["config"].get("loss", {}).get("alpha"),
+        "test_part": test,
         "data": {**_data(experiment), "note": config.note},
         "systems": [_system(name, teachers, scores, bootstraps) for name in _order(names)],
         "transfer_ratio": {"value": ratio.estimate, "low": ratio.low, "high": ratio.high, "reliable": ratio.reliable},
@@ -103,8 +112,8 @@ def _order(names: Sequence[str]) -> list[str]:
     return [name for name in ("gmm", "baseline", *SINGLE[1:]) if name == "baseline" or name in names]
 
 
-def _read(experiment: Path, names: Sequence[str], where: str, kind: str) -> dict[str, Any]:
-    return {name: read_json(experiment / "eval" / name / where / kind / f"{kind}.json") for name in names}
+def _read(experiment: Path, names: Sequence[str], part: str, kind: str) -> dict[str, Any]:
+    return {name: read_json(experiment / "eval" / name / part / kind / f"{kind}.json") for name in names}
 
 
 def _bootstrap(scores: Scores, seed: int) -> PairedBootstrap:
@@ -202,7 +211,7 @@ def _tuning(experiment: Path) -> list[dict[str, Any]]:
 
 def _curves(experiment: Path) -> dict[str, Any]:
     folders = {f"teacher.{path.name}": path for path in sorted((experiment / "teachers").iterdir())}
-    folders |= {"distilled": experiment / "student", "distilled_small": experiment / "student_small"}
+    folders |= {name.replace("student", "distilled"): experiment / name for name in STUDENTS}
     return {
         name: read_json(path / "log.json")["curve"] for name, path in folders.items() if (path / "log.json").is_file()
     }
@@ -213,6 +222,8 @@ def _seconds(experiment: Path) -> dict[str, float]:
     seconds: dict[str, float] = dict.fromkeys(ORDER, 0.0)
     for path in sorted(experiment.rglob("stage.json")):
         description = read_json(path)
+        if description["stage"] == "report":
+            continue
         name = str(path.parent.relative_to(experiment).parts[0])
         seconds[name] = round(seconds.get(name, 0.0) + description["seconds"], 2)
     return {name: value for name, value in seconds.items() if value}

@@ -86,19 +86,21 @@ def plan_frames(arguments: Namespace, section: Section) -> Stage:
 
 
 def plan_report(arguments: Namespace, section: Section) -> Stage:
-    folders = sorted({path.parent for path in arguments.experiment.rglob("stage.json")} - {arguments.output})
+    stages = {path.parent for path in arguments.experiment.rglob("stage.json")}
+    reports = {arguments.output, *(path.parent for path in arguments.experiment.rglob("report.json"))}
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.report import render
         from asrkd.scoring.summary import ReportConfig, summarise
 
         config = parse(ReportConfig, section, where(arguments))
-        report = summarise(config, arguments.experiment)
+        report = summarise(config, arguments.experiment, arguments.test)
         render(report, work)
         print((work / "report.md").read_text(encoding="utf-8"))
         return {"systems": len(report["systems"])}
 
-    return stage(arguments, section, folders, run)
+    test = "" if arguments.test == "test" else arguments.test
+    return stage(arguments, section, sorted(stages - reports), run, test=test)
 
 
 VERBS: Sequence[Verb] = (
@@ -146,7 +148,11 @@ VERBS: Sequence[Verb] = (
         "Compare all systems of an experiment folder, and write report.json, report.md and report.html",
         "asrkd report --config recipes/mini/recipe.yaml exp/mini exp/mini/report",
         "report",
-        [path("experiment", "experiment folder with eval/SYSTEM/SET/{words,frames}"), OUTPUT],
+        [
+            path("experiment", "experiment folder with eval/SYSTEM/SET/{words,frames}"),
+            OUTPUT,
+            (("--test",), {"metavar": "PART", "default": "test", "help": "part to report on (default: test)"}),
+        ],
         plan_report,
     ),
 )

@@ -6,6 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 recipe=own
 train= test= transfer= lexicon= lm_text=
 own_options="train test transfer lexicon lm-text"
+needed_options=$own_options
 own_usage="  --train DIR       part with transcripts; a share of its sentences becomes the dev set
   --test DIR        part with transcripts, for the final figures
   --transfer DIR    part whose transcripts, if any, are not used: soft targets only
