@@ -15,10 +15,8 @@ exp=exp/$recipe
 stage=1
 stop_stage=10
 jobs=$(nproc 2>/dev/null || echo 2)
-num_teachers=5
+num_teachers= # empty: the configuration's
 speed_perturb=false
-temperatures="1 2 4"
-alphas="0.5 1.0" # tried at the best temperature, beside 0.9
 tests=${tests:-test}
 with_transfer=${with_transfer:-true}
 ablate_transfer=${ablate_transfer:-false}
@@ -31,7 +29,7 @@ $own_usage  --stage N         first stage to run (default $stage)
   --config YAML     recipe (default $config)
   --exp DIR         experiment folder (default $exp)
   --jobs N          processes (default: the number of cores, $jobs)
-  --num-teachers N  size of the ensemble (default $num_teachers)
+  --num-teachers N  size of the ensemble (default: the configuration's, 5 where it is silent)
   --speed-perturb B true: train on copies at 0.9 and 1.1 times the speed too (default $speed_perturb)
 stages: 1 corpus  2 features  3 language  4 tied states  5 graph, GMM decode  6 teachers  7 choice of T and alpha, soft targets
         8 students  9 decoding and scores  10 report
@@ -50,7 +48,7 @@ while [ $# -gt 0 ]; do
       fail "unknown option '$1' (see -h)" ;;
   esac
 done
-for name in stage stop_stage jobs num_teachers; do
+for name in stage stop_stage jobs ${num_teachers:+num_teachers}; do
   [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
 done
 [[ $speed_perturb =~ ^(true|false)$ ]] || fail "--speed-perturb '$speed_perturb' is neither true nor false"
@@ -62,6 +60,10 @@ done
 if declare -F settle >/dev/null; then settle; fi
 
 asrkd check --config "$config"
+settings=$(asrkd check --config "$config" --recipe)
+while read -r name values; do # num_teachers, unless given; temperatures; alphas
+  [ -n "${!name:-}" ] || printf -v "$name" '%s' "$values"
+done <<<"$settings"
 lm_text=${lm_text:-$exp/corpus/lm_text.txt}
 asrkd() { command asrkd "$1" --config "$config" --jobs "${threads:-$jobs}" "${@:2}"; }
 at() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }

@@ -1,4 +1,4 @@
-"""The verb that checks a recipe without running it."""
+"""The verb that checks a recipe, and the device it is to run on, without running anything."""
 
 from argparse import Namespace
 from collections.abc import Sequence
@@ -6,13 +6,17 @@ from typing import Any
 
 from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError
-from asrkd.verbs.verb import Section, Verb
+from asrkd.verbs.verb import Section, Verb, flag
 
 
 def plan_check(arguments: Namespace, config: Section) -> None:
     """Parse every section of a recipe, so that a slip shows before an hour of work, not after."""
     import importlib
 
+    if arguments.device:
+        from asrkd.core.device import choose_device
+
+        choose_device(arguments.device)
     for name, section in config.items():
         if not isinstance(section, dict):
             continue
@@ -26,7 +30,12 @@ def plan_check(arguments: Namespace, config: Section) -> None:
         value = parse(getattr(importlib.import_module(module), attribute), section, where)
         if kind in ("teacher", "student"):
             _check_plugins(value, where)
-    print(f"{', '.join(arguments.config)}: every section is sound")
+    if arguments.recipe:
+        from asrkd.core.recipe import RecipeConfig
+
+        print("\n".join(parse(RecipeConfig, config.get("recipe") or {}, "recipe").lines()))
+    elif arguments.config:
+        print(f"{', '.join(arguments.config)}: every section is sound")
 
 
 def _check_plugins(config: Any, where: str) -> None:
@@ -38,6 +47,7 @@ def _check_plugins(config: Any, where: str) -> None:
 
 
 SECTIONS = {
+    "recipe": "asrkd.core.recipe:RecipeConfig",
     "corpus": "asrkd.corpora.mini:CorpusConfig",
     "prepare": "asrkd.corpora.librispeech:PrepareConfig",
     "split": "asrkd.corpora.split:SplitConfig",
@@ -65,10 +75,13 @@ SECTIONS = {
 VERBS: Sequence[Verb] = (
     Verb(
         "check",
-        "Check every section of a recipe without running anything",
+        "Check every section of a recipe, and whether a device is there, without running anything",
         "asrkd check --config recipes/mini/recipe.yaml",
         None,
-        [],
+        [
+            flag("--recipe", "print what run.sh needs to know of the configuration"),
+            (("--device",), {"metavar": "D", "help": "auto, cpu, cuda or cuda:N: an error if there is none such"}),
+        ],
         plan_check,
     ),
 )
