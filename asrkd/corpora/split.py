@@ -19,10 +19,13 @@ from asrkd.core.random import rng_for
 
 @dataclass(frozen=True, config=STRICT)
 class SplitConfig:
-    """Splits by name: either ``fractions`` of the utterances (drawn with ``seed``), or lists of ``speakers``."""
+    """Splits by name: ``fractions`` of the utterances or ``speaker_fractions`` (both drawn with ``seed``), or lists of
+    ``speakers``."""
 
     fractions: dict[str, float] = field(default_factory=dict)
     """Must add up to 1, e.g. ``{train: 0.9, dev: 0.05, test: 0.05}``."""
+    speaker_fractions: dict[str, float] = field(default_factory=dict)
+    """Likewise, of the speech: whole speakers go to whichever split lacks most."""
     speakers: dict[str, list[str]] = field(default_factory=dict)
     rest: str | None = None
     """Split that takes the speakers that no list names; without it each must be named."""
@@ -35,10 +38,12 @@ def split_stage(source: Path, work: Path, config: SplitConfig) -> dict[str, Any]
     Returns the utterances of each, and how many were dropped.
     """
     data = read_data_dir(source)
-    if bool(config.fractions) == bool(config.speakers):
-        raise ConfigError("split: give either fractions or speakers")
+    if sum(map(bool, (config.fractions, config.speaker_fractions, config.speakers))) != 1:
+        raise ConfigError("split: give one of fractions, speaker_fractions and speakers")
     if config.fractions:
         splits = split_by_text(data, config.fractions, config.seed)
+    elif config.speaker_fractions:
+        splits = split_by_speaker(data, draw_speakers(data, config.speaker_fractions, config.seed))
     else:
         splits = split_by_speaker(data, config.speakers, config.rest)
     for name, split in splits.items():
@@ -55,8 +60,7 @@ def split_by_text(data: DataDir, fractions: Mapping[str, float], seed: int) -> d
     Texts are put in an order drawn from (seed, text), so that it does not change when others are added. Raises
     DataError without transcripts or where a split would be empty, ConfigError for fractions that do not add up to 1.
     """
-    if any(fraction <= 0 for fraction in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
-        raise ConfigError(f"split: fractions must be above 0 and add up to 1, not {dict(fractions)}")
+    _check_fractions(fractions)
     if data.text is None:
         raise DataError("split: the data dir has no transcripts to split by: split by speakers")
     groups: dict[str, list[str]] = defaultdict(list)
@@ -72,6 +76,34 @@ def split_by_text(data: DataDir, fractions: Mapping[str, float], seed: int) -> d
         chosen[names[index]].extend(groups[words])
         position += len(groups[words])
     return _subsets(data, chosen)
+
+
+def _check_fractions(fractions: Mapping[str, float]) -> None:
+    if any(fraction <= 0 for fraction in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
+        raise ConfigError(f"split: fractions must be above 0 and add up to 1, not {dict(fractions)}")
+
+
+def draw_speakers(data: DataDir, fractions: Mapping[str, float], seed: int) -> dict[str, list[str]]:
+    """Speakers for splits with about those fractions of the speech, in an order drawn from (seed, speaker).
+
+    Raises ConfigError for fractions that do not add up to 1, DataError for fewer speakers than splits.
+    """
+    _check_fractions(fractions)
+    seconds: dict[str, float] = defaultdict(float)
+    for utt_id, speaker in data.utt2spk.items():
+        seconds[speaker] += data.durations.get(utt_id, 1.0)
+    if len(seconds) < len(fractions):
+        raise DataError(f"split: {len(seconds)} speakers are too few for {len(fractions)} splits: split by text")
+    total = sum(seconds.values())
+    lacking = {name: fraction * total for name, fraction in fractions.items()}
+    chosen: dict[str, list[str]] = {name: [] for name in fractions}
+    order = sorted(seconds, key=lambda speaker: (rng_for(seed, "split", speaker).random(), speaker))
+    for left, speaker in zip(range(len(order), 0, -1), order, strict=True):
+        empty = [name for name, speakers in chosen.items() if not speakers]
+        name = max(empty if len(empty) == left else lacking, key=lambda name: lacking[name])
+        chosen[name].append(speaker)
+        lacking[name] -= seconds[speaker]
+    return chosen
 
 
 def split_by_speaker(

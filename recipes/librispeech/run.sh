@@ -7,8 +7,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 recipe=librispeech
 corpus= parts= train_parts= dev_parts= test_parts= transfer_parts= lexicon= lm= lm_text= rescore=
 download=corpora mirror= heldout=0 device=auto
-own_options="corpus parts train-parts dev-parts test-parts transfer-parts lexicon lm lm-text
-  download mirror heldout device"
+own_options="corpus parts train-parts dev-parts test-parts transfer-parts lexicon lm lm-text"
+own_options+=" download mirror heldout device"
 own_usage="  --corpus DIR            LibriSpeech tree, DIR/PART/SPEAKER/CHAPTER; without it the parts are downloaded
   --parts LIST            parts for all purposes: train-* train, dev-* tune, test-* test; for Mini LibriSpeech
                           dev-clean-2,train-clean-5
@@ -48,10 +48,10 @@ settle() {
     [[ $part =~ ^[A-Za-z0-9][A-Za-z0-9._-]*$ ]] || fail "'$part' is no part's name"
   done
   for part in $train_parts; do
-    case " $dev_parts $test_parts $transfer_parts " in *" $part "*) fail "$part is to train and for something else too" ;; esac
+    case " $dev_parts $test_parts $transfer_parts " in *" $part "*) fail "'$part' is to train and for something else too" ;; esac
   done
   for part in $transfer_parts; do
-    case " $dev_parts $test_parts " in *" $part "*) fail "$part is to tune or to test, and a transfer set too" ;; esac
+    case " $dev_parts $test_parts " in *" $part "*) fail "'$part' is to tune or to test, and a transfer set too" ;; esac
   done
   halved=
   for part in $dev_parts; do case " $test_parts " in *" $part "*) halved+="$part " ;; esac; done
@@ -103,7 +103,7 @@ make_data() {
   fi
   if [ -n "$halved" ]; then
     mapfile -t list < <(folders "$dev_parts"); asrkd prepare "${list[@]}" "$exp/dev_all"
-    asrkd split --section split_speakers "$exp/dev_all" "$exp/dev_split"
+    asrkd split --set "split.speaker_fractions={dev: 0.5, test: 0.5}" "$exp/dev_all" "$exp/dev_split"
     for part in dev test; do ln -sfn "../dev_split/$part" "$exp/data/$part"; done
   else
     mapfile -t list < <(folders "$dev_parts"); asrkd prepare "${list[@]}" "$exp/data/dev"

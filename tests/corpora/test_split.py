@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from asrkd.core.datadir import DataDir, read_data_dir, write_data_dir
 from asrkd.core.errors import ConfigError, DataError
-from asrkd.corpora.split import SplitConfig, split_by_speaker, split_by_text, split_stage
+from asrkd.corpora.split import SplitConfig, draw_speakers, split_by_speaker, split_by_text, split_stage
 
 
 def _data(texts: list[str], num_speakers: int = 3) -> DataDir:
@@ -93,6 +93,22 @@ def test_speaker_lists_are_checked(speakers: dict[str, list[str]], message: str)
         split_by_speaker(_data(["A", "B", "C"]), speakers)
 
 
+@given(lengths=st.lists(st.floats(1, 60), min_size=2, max_size=40), seed=st.integers(0, 99))
+def test_speakers_are_halved_by_the_length_of_their_speech(lengths: list[float], seed: int) -> None:
+    ids = [f"s{number}-1" for number in range(len(lengths))]
+    data = DataDir(dict.fromkeys(ids, ""), {u: u[:-2] for u in ids}, dict(zip(ids, lengths, strict=True)), None)
+    halves = draw_speakers(data, {"dev": 0.5, "test": 0.5}, seed)
+    assert sorted(halves["dev"] + halves["test"]) == sorted(set(data.utt2spk.values()))
+    seconds = {name: sum(data.durations[f"{speaker}-1"] for speaker in halves[name]) for name in halves}
+    assert abs(seconds["dev"] - seconds["test"]) <= max(lengths) + 1e-6
+    assert halves == draw_speakers(data, {"dev": 0.5, "test": 0.5}, seed)
+
+
+def test_speakers_too_few_for_the_splits_are_refused() -> None:
+    with pytest.raises(DataError, match="1 speakers are too few for 2 splits"):
+        draw_speakers(_data(["A"], 1), {"dev": 0.5, "test": 0.5}, 1)
+
+
 def test_the_stage_writes_a_folder_a_split(tmp_path: Path) -> None:
     write_data_dir(tmp_path / "all", _data(["ONE", "TWO", "THREE", "ONE", "FIVE", "SIX"]))
     summary = split_stage(tmp_path / "all", tmp_path / "w", SplitConfig(fractions={"train": 0.5, "dev": 0.5}))
@@ -105,8 +121,11 @@ def test_the_stage_writes_a_folder_a_split(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (SplitConfig(), "give either fractions or speakers"),
-        (SplitConfig(fractions={"a": 1.0}, speakers={"a": ["s0"]}), "give either fractions or speakers"),
+        (SplitConfig(), "give one of fractions, speaker_fractions"),
+        (
+            SplitConfig(fractions={"a": 1.0}, speakers={"a": ["s0"]}),
+            "give one of fractions, speaker_fractions",
+        ),
         (SplitConfig(fractions={"../a": 0.5, "b": 0.5}), "'../a' can't name a folder"),
     ],
 )

@@ -1,12 +1,10 @@
 """recipes/mini in a minute-sized form: from synthesis to the report, run twice, and verbs killed and run again."""
 
-import importlib.util
 import json
 import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,87 +14,8 @@ from typing import Any
 
 import jiwer
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[1]
-
-SYNTHESISERS = ("py_nanotts", "hibari", "espeakng_loader")
-
-STUDENT: dict[str, Any] = {
-    "model": {"type": "dnn", "hidden_layers": 2, "hidden_units": 48},
-    "loss": {"type": "distillation", "temperature": 2.0, "alpha": 0.9},
-    "epochs": 2,
-    "batch_size": 128,
-    "learning_rate": 4e-3,
-    "threads": 1,
-}
-
-TINY: dict[str, Any] = {
-    "corpus": {"minutes": {"train": 2.5, "dev": 0.9, "test": 0.7, "transfer": 2.0}},
-    "subset": {"fraction": 0.4},
-    "fbank": {"num_mel_bins": 23},
-    "mfcc": {"num_mel_bins": 23, "num_ceps": 13},
-    "lang": {"ngram_order": 2},
-    "mono": {"num_passes": 6, "num_gauss": 150, "realign_passes": [1, 2, 4], "settle_passes": 1},
-    "triphone": {"num_leaves": 60, "num_passes": 5, "num_gauss": 200, "realign_passes": [2, 4], "settle_passes": 1},
-    "teacher": {**STUDENT, "loss": {"type": "cross_entropy"}, "epochs": 3},
-    "posteriors": {"codec": {"type": "topk", "k": 10}},
-    "student_tune": {**STUDENT, "seed": 100},
-    "student": {**STUDENT, "epochs": 3, "seed": 100},
-    "student_small": {**STUDENT, "model": {"type": "dnn", "hidden_layers": 2, "hidden_units": 24}, "seed": 100},
-    "decode": {"beam": 8.0, "max_active": 300, "min_active": 20, "acoustic_scales": [0.1, 0.2]},
-    "report": {"recipe": "tiny"},
-}
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """A finished run: its experiment folder, its configuration, what it printed."""
-
-    exp: Path
-    config: Path
-    output: str
-
-    def run_again(self) -> subprocess.CompletedProcess[str]:
-        return run_recipe(self.exp, self.config)
-
-    @property
-    def report(self) -> dict[str, Any]:
-        content: dict[str, Any] = json.loads((self.exp / "report/report.json").read_text())
-        return content
-
-
-def environment() -> dict[str, str]:
-    """This process's, with the scripts of the running interpreter first; one thread, for two cores are enough."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1"}
-
-
-def run_recipe(exp: Path, config: Path) -> subprocess.CompletedProcess[str]:
-    command = ["bash", "recipes/mini/run.sh", "--exp", str(exp), "--config", str(config)]
-    return subprocess.run(
-        [*command, "--num-teachers", "2", "--jobs", "2"],
-        cwd=ROOT,
-        env=environment(),
-        check=False,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-@pytest.fixture(scope="session")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    """The recipe, run once for all tests here."""
-    if missing := [name for name in SYNTHESISERS if importlib.util.find_spec(name) is None]:
-        pytest.skip(f"needs the speech synthesisers (pip install asrkd[synth]); not installed: {', '.join(missing)}")
-    root = tmp_path_factory.mktemp("recipe")
-    config = root / "tiny.yaml"
-    config.write_text(yaml.safe_dump(TINY))
-    done = run_recipe(root / "exp", config)
-    assert done.returncode == 0, done.stdout[-3000:]
-    return Recipe(root / "exp", config, done.stdout)
-
+from tests.recipes.tiny import ROOT, Recipe, environment, run_mini
 
 # ----------------------------------------------------------------------------------------------------- the report
 
@@ -230,7 +149,7 @@ def test_report_page_stands_alone(recipe: Recipe) -> None:
 def test_a_slip_in_the_recipe_shows_before_any_work(tmp_path: Path, text: str, expected: str) -> None:
     config = tmp_path / "recipe.yaml"
     config.write_text(text)
-    done = run_recipe(tmp_path / "exp", config)
+    done = run_mini(tmp_path / "exp", config)
     assert done.returncode == 1
     assert done.stdout.startswith(f"asrkd check: error: {config}: ")
     assert done.stdout.endswith(f"{expected}\n")
