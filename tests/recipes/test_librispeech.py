@@ -113,6 +113,22 @@ def test_parts_of_another_layout_are_refused_by_name(tree: Path, tmp_path: Path)
     assert "Traceback" not in done.stdout
 
 
+def test_without_a_corpus_it_downloads_and_says_where_it_could_not(tmp_path: Path) -> None:
+    options = ["--mirror", "http://127.0.0.1:9/resources", "--download", str(tmp_path / "corpora")]
+    done = run("librispeech", "--parts", "dev-clean-2,train-clean-5", "--exp", str(tmp_path / "exp"), *options)
+    assert done.returncode == 1
+    assert "http://127.0.0.1:9/resources/31/train-clean-5.tar.gz" in done.stdout
+    assert "asrkd download: error: " in done.stdout.splitlines()[-1]
+    assert "Traceback" not in done.stdout
+    assert not any((tmp_path / "exp").rglob("stage.json"))
+
+
+def test_a_part_that_is_not_openslrs_is_named(tmp_path: Path) -> None:
+    done = run("librispeech", "--parts", "train-clean-5,dev-clean-3", "--exp", str(tmp_path / "exp"))
+    assert done.returncode == 1
+    assert "nothing to download is called 'dev-clean-3'; did you mean 'dev-clean" in done.stdout
+
+
 @pytest.mark.parametrize("name", ["recipe", "small", "paper"])
 def test_the_shipped_configurations_are_sound(name: str) -> None:
     path = ROOT / f"recipes/librispeech/{name}.yaml"
