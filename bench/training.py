@@ -40,7 +40,7 @@ def main(experiment: Path) -> None:
     source = Source(FeatureDir.open(experiment / "fbank/train"), Alignment.open(experiment / "ali/train"))
     num_pdfs = source.alignment.num_pdfs
     input_dim = config.window.size * source.features.dim
-    store = FrameStore(source, config.window, device, hard_only=True)
+    store = FrameStore(source, config.window, device)
     for precision in ["fp32", "bf16"] if has_fast_bfloat16(device) else ["fp32"]:
         net = partial(build_model, config.model, input_dim, num_pdfs, "bench")
         runs: dict[str, Callable[[], FrameRate]] = {

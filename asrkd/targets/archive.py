@@ -98,11 +98,15 @@ class SoftTargetArchive:
                 "was the tree built again since? Dump the soft targets again"
             )
 
-    def records(self, utt_id: str, start: int = 0, end: int | None = None) -> Records:
-        """Records of an utterance's frames ``start`` to ``end``, shape (frames,)."""
+    def entry(self, utt_id: str) -> Entry:
+        """Where an utterance's records lie; MismatchError where there are none."""
         if utt_id not in self.entries:
             raise MismatchError(f"{self.path} has no soft targets for {utt_id}: were they dumped from other features?")
-        entry = self.entries[utt_id]
+        return self.entries[utt_id]
+
+    def records(self, utt_id: str, start: int = 0, end: int | None = None) -> Records:
+        """Records of an utterance's frames ``start`` to ``end``, shape (frames,)."""
+        entry = self.entry(utt_id)
         end = entry.num_frames if end is None else end
         if not 0 <= start <= end <= entry.num_frames:
             raise DataError(f"{self.path}: {utt_id} has {entry.num_frames} frames; {start} to {end} were asked for")

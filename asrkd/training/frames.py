@@ -1,4 +1,4 @@
-"""The frame store: all frames of a training set in memory, drawn in any order.
+"""The frame store: frames of a training set in memory, drawn in any order (all of them, or a block of `blocks`).
 
 Features are kept once, each utterance padded by its own first and last frames, so that the window of any frame is a
 run of memory: a batch of windows is one gather from a strided view, and no window is stored.
@@ -7,7 +7,7 @@ run of memory: a batch of windows is one gather from a strided view, and no wind
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window, pad, windows_of
 from asrkd.hmm.alignment import Alignment
 from asrkd.losses import NO_LABEL, Batch
-from asrkd.targets import Codec, fields
+from asrkd.targets import Codec, Records, fields
 from asrkd.targets.archive import SoftTargetArchive
 
 
@@ -33,30 +33,46 @@ class Source:
     soft: SoftTargetArchive | None = None
 
 
+@dataclass(frozen=True)
+class Utterance:
+    """An utterance to train on; it is ``labelled`` where the alignment has it."""
+
+    features: FeatureDir
+    utt_id: str
+    labelled: bool
+
+    @property
+    def num_frames(self) -> int:
+        return self.features.num_frames[self.utt_id]
+
+
 class FrameStore:
-    """Frames with their windows, labels and soft targets, on one device.
+    """Frames of utterances with their windows, labels and soft targets, on one device.
 
     ``windows`` is a view (positions, input_dim); ``positions`` (num_frames,) says which of its rows is a frame's;
     ``labels`` (num_frames,) are pdf-ids or `NO_LABEL`; ``records`` are the codec's fields, frames first.
     """
 
-    def __init__(self, source: Source, window: Window, device: str = "cpu", hard_only: bool = False):
-        utterances = _utterances(source, hard_only)
-        padded, positions, labels, records = [], [], [], []
-        start = 0
-        for features, utt_id, label in utterances:
-            frames = torch.from_numpy(features.load(utt_id))
-            padded.append(pad(frames, window))
-            positions.append(torch.arange(start, start + len(frames)))
-            start += len(padded[-1])
-            labels.append(torch.full((len(frames),), NO_LABEL) if label is None else torch.from_numpy(label).long())
+    num_blocks = 1
+
+    def __init__(self, source: Source, window: Window, device: str = "cpu", utterances: Sequence[Utterance] = ()):
+        utterances = utterances or utterances_of(source)
+        counts = [utterance.num_frames for utterance in utterances]
+        padded = torch.empty(sum(counts) + len(counts) * (window.left + window.right), source.features.dim)
+        positions, labels = torch.empty(sum(counts), dtype=torch.long), torch.full((sum(counts),), NO_LABEL)
+        records: list[Records] = []
+        start = first = 0
+        for utterance, count in zip(utterances, counts, strict=True):
+            frames = pad(torch.from_numpy(utterance.features.load(utterance.utt_id)), window)
+            padded[start : start + len(frames)] = frames
+            positions[first : first + count] = torch.arange(start, start + count)
+            if utterance.labelled:
+                labels[first : first + count] = torch.from_numpy(source.alignment.pdf_ids(utterance.utt_id))
             if source.soft is not None:
-                records.append(_soft_records(source.soft, utt_id, len(frames)))
-        if not positions:
-            raise DataError(f"{source.features.path}: no frames to train on: did every utterance fail to align?")
-        self.windows = windows_of(torch.cat(padded).to(device), window)
-        self.positions = torch.cat(positions).to(device)
-        self.labels = torch.cat(labels).to(device)
+                records.append(source.soft.records(utterance.utt_id))
+            start, first = start + len(frames), first + count
+        self.windows = windows_of(padded.to(device), window)
+        self.positions, self.labels = positions.to(device), labels.to(device)
         self.codec: Codec | None = None
         self.records: dict[str, torch.Tensor] = {}
         if source.soft is not None:
@@ -70,6 +86,13 @@ class FrameStore:
     def num_labelled(self) -> int:
         return int((self.labels != NO_LABEL).sum())
 
+    def num_batches(self, batch_size: int, epoch: int) -> int:
+        return math.ceil(len(self) / batch_size)
+
+    def blocks(self, epoch: int) -> Iterator["FrameStore"]:
+        """All frames at once, whatever the epoch."""
+        yield self
+
     def batch(self, frames: torch.Tensor) -> Batch:
         """The batch of these frames (indices, shape (batch_size,))."""
         # An embedding look-up is the fastest gather of rows from a strided view.
@@ -80,71 +103,82 @@ class FrameStore:
         return Batch(windows, self.labels[frames], soft)
 
 
-def _utterances(source: Source, hard_only: bool) -> Iterator[tuple[FeatureDir, str, np.ndarray | None]]:
-    """(features, utt_id, pdf-ids or None) of all utterances; those that failed to align have no labels."""
+class Frames(Protocol):
+    """Frames to train on: a `FrameStore`, or blocks of them where memory does not hold all."""
+
+    num_blocks: int
+
+    def __len__(self) -> int: ...
+
+    @property
+    def num_labelled(self) -> int: ...
+
+    def num_batches(self, batch_size: int, epoch: int) -> int: ...
+
+    def blocks(self, epoch: int) -> Iterator[FrameStore]: ...
+
+
+def utterances_of(source: Source) -> list[Utterance]:
+    """All utterances to train on. Those that failed to align, and unlabelled folders, come in with soft targets only.
+
+    Raises MismatchError where features, alignment and soft targets differ in ids or frame counts, DataError where
+    there is nothing to train on.
+    """
     failed = set(source.alignment.failed)
-    for utt_id in source.features.utt_ids:
-        if utt_id not in failed:
-            yield source.features, utt_id, _labels(source.features, source.alignment, utt_id)
-        elif not hard_only:
-            yield source.features, utt_id, None
-    if not hard_only:
-        for features in source.unlabelled:
-            source.features.check_same_front_end(features)
-            yield from ((features, utt_id, None) for utt_id in features.utt_ids)
+    labelled = [Utterance(source.features, utt_id, utt_id not in failed) for utt_id in source.features.utt_ids]
+    found = [utterance for utterance in labelled if utterance.labelled or source.soft is not None]
+    for features in source.unlabelled if source.soft is not None else ():
+        source.features.check_same_front_end(features)
+        found += [Utterance(features, utt_id, labelled=False) for utt_id in features.utt_ids]
+    for utterance in found:
+        _check(source, utterance)
+    if not found:
+        raise DataError(f"{source.features.path}: no frames to train on: did every utterance fail to align?")
+    return found
 
 
-def _labels(features: FeatureDir, alignment: Alignment, utt_id: str) -> np.ndarray:
-    if utt_id not in alignment.num_frames:
+def _check(source: Source, utterance: Utterance) -> None:
+    path, utt_id, alignment = utterance.features.path, utterance.utt_id, source.alignment
+    if utterance.labelled and utt_id not in alignment.num_frames:
         raise MismatchError(
-            f"{features.path}: {utt_id} has features but no alignment in {alignment.path}: "
-            "were both made from one data dir?"
+            f"{path}: {utt_id} has features but no alignment in {alignment.path}: were both made from one data dir?"
         )
-    labels = alignment.pdf_ids(utt_id)
-    _check_frames(features.path, utt_id, features.num_frames[utt_id], len(labels), f"alignment {alignment.path}")
-    return labels
-
-
-def _soft_records(soft: SoftTargetArchive, utt_id: str, num_frames: int) -> np.ndarray:
-    records = soft.records(utt_id)
-    _check_frames(soft.path, utt_id, len(records), num_frames, "features")
-    return records
-
-
-def _check_frames(path: Path, utt_id: str, count: int, other: int, name: str) -> None:
-    if count != other:
-        raise MismatchError(
-            f"{path}: {utt_id} has {count} frames, {other} in the {name}: "
-            "do snip_edges, frame shift or the audio differ?"
-        )
+    counts = {f"alignment {alignment.path}": alignment.num_frames[utt_id]} if utterance.labelled else {}
+    if source.soft is not None:
+        counts[f"soft targets {source.soft.path}"] = source.soft.entry(utt_id).num_frames
+    for name, count in counts.items():
+        if count != utterance.num_frames:
+            raise MismatchError(
+                f"{path}: {utt_id} has {utterance.num_frames} frames, {count} in the {name}: "
+                "do snip_edges, frame shift or the audio differ?"
+            )
 
 
 class FrameBatches(IterableDataset[Batch]):
-    """Batches over all frames of a store, in an order drawn anew each epoch, or in order where ``seed`` is None.
+    """Batches over all frames, in an order drawn anew each epoch, or in order where ``seed`` is None.
 
     The order depends on the seed and the epoch alone, so that a resumed run draws what the first would have drawn.
     """
 
-    def __init__(self, store: FrameStore, batch_size: int, seed: int | None = None, noise: float = 0.0):
-        self.store = store
+    def __init__(self, frames: Frames, batch_size: int, seed: int | None = None, noise: float = 0.0):
+        self.frames = frames
         self.batch_size = batch_size
         self.seed = seed
         self.noise = noise
         self.epoch = 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self.store) / self.batch_size)
+        return self.frames.num_batches(self.batch_size, self.epoch)
 
     def __iter__(self) -> Iterator[Batch]:
-        device = self.store.positions.device
-        if self.seed is None:
-            order = torch.arange(len(self.store), device=device)
-        else:
+        generator = None
+        if self.seed is not None:
             draw = rng_for(self.seed, "frames", self.epoch)
             generator = torch.Generator().manual_seed(int(draw.integers(2**62)))
-            order = torch.randperm(len(self.store), generator=generator).to(device)
-        for frames in torch.split(order, self.batch_size):
-            batch = self.store.batch(frames)
-            if self.noise:
-                batch.windows += self.noise * torch.randn_like(batch.windows)
-            yield batch
+        for store in self.frames.blocks(self.epoch):
+            order = torch.arange(len(store)) if generator is None else torch.randperm(len(store), generator=generator)
+            for frames in torch.split(order.to(store.positions.device), self.batch_size):
+                batch = store.batch(frames)
+                if self.noise:
+                    batch.windows += self.noise * torch.randn_like(batch.windows)
+                yield batch

@@ -24,9 +24,10 @@ from asrkd.losses import Loss, build_loss
 from asrkd.models import build_model
 from asrkd.models.saved import ModelInfo, save_model
 from asrkd.targets.archive import SoftTargetArchive
+from asrkd.training.blocks import open_frames
 from asrkd.training.brain import AcousticBrain, Linear, NewBob, Schedule, epochs_left
 from asrkd.training.checkpoint import Progress, load_progress, save_progress
-from asrkd.training.frames import FrameBatches, FrameStore, Source
+from asrkd.training.frames import FrameBatches, Frames, Source
 
 DEV_BATCH = 4096
 
@@ -52,6 +53,7 @@ class TrainConfig:
     input_noise: float = Field(default=0.0, ge=0)  # standard deviation, of features of unit variance
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: str = "auto"
+    memory_gb: float = Field(default=4.0, gt=0)  # for frames and their targets; more than fit are read in blocks
     threads: int = Field(default=0, ge=0)  # on the CPU; 0: as many as torch finds cores
 
 
@@ -81,8 +83,8 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     dev = Source(FeatureDir.open(inputs.dev_features), Alignment.open(inputs.dev_alignment))
     source.features.check_same_front_end(dev.features)
     source.alignment.check_tied_states(dev.alignment.tied_states, str(inputs.dev_alignment))
-    store = FrameStore(source, config.window, device, hard_only=source.soft is None)
-    dev_store = FrameStore(dev, config.window, device, hard_only=True)
+    frames = open_frames(source, config.window, device, config.memory_gb, config.seed)
+    dev_frames = open_frames(dev, config.window, device, config.memory_gb)
     info = _model_info(config, source)
     torch.manual_seed(int(rng_for(config.seed, "initialisation").integers(2**62)))
     module = build_model(config.model, info.input_dim, info.num_pdfs, "model")
@@ -90,13 +92,13 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     brain = AcousticBrain(
         module, loss, _schedule(config), progress, config.seed, _optimizer(config), _run_opts(config, device)
     )
-    brain.train_batches = FrameBatches(store, config.batch_size, config.seed, config.input_noise)
+    brain.train_batches = FrameBatches(frames, config.batch_size, config.seed, config.input_noise)
     brain.after_epoch = partial(_after_epoch, work)
     first_epoch, start = progress.epoch, time.perf_counter()
     brain.fit(
         epochs_left(progress, config.epochs, config.patience),
         DataLoader(brain.train_batches, batch_size=None),
-        DataLoader(FrameBatches(dev_store, DEV_BATCH), batch_size=None),
+        DataLoader(FrameBatches(dev_frames, DEV_BATCH), batch_size=None),
     )
     seconds = time.perf_counter() - start
     module.load_state_dict(progress.best_weights)
@@ -105,17 +107,18 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     (work / CHECKPOINT).unlink(missing_ok=True)
     epochs = progress.epoch - first_epoch
     return {
-        **_summary(module, store, progress),
-        "frames_per_second": round(epochs * len(store) / seconds) if epochs else None,
+        **_summary(module, frames, progress),
+        "frames_per_second": round(epochs * len(frames) / seconds) if epochs else None,
         "device": device,
     }
 
 
-def _summary(module: torch.nn.Module, store: FrameStore, progress: Progress) -> dict[str, Any]:
+def _summary(module: torch.nn.Module, frames: Frames, progress: Progress) -> dict[str, Any]:
     return {
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "frames": len(store),
-        "labelled_frames": store.num_labelled,
+        "frames": len(frames),
+        "labelled_frames": frames.num_labelled,
+        "blocks": frames.num_blocks,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "dev_frame_accuracy": progress.best_accuracy,

@@ -114,7 +114,7 @@ def test_failed_and_unlabelled_utterances_have_soft_targets_only(
     assert wanted.ids is not None
     torch.testing.assert_close(batch.soft.probs[start : start + 23], wanted.probs)
     torch.testing.assert_close(batch.soft.ids[start : start + 23], wanted.ids)
-    hard = FrameStore(replace(partly, soft=None), WINDOW, hard_only=True)
+    hard = FrameStore(replace(partly, soft=None), WINDOW)
     assert len(hard) == hard.num_labelled == whole.num_labelled
 
 
@@ -131,7 +131,8 @@ def test_other_number_of_frames_names_utterance_counts_and_cause(source: Source,
     soft = archive_of(tmp_path / "soft", source.features, lengths)
     with pytest.raises(MismatchError) as error:
         FrameStore(replace(source, soft=soft), WINDOW)
-    assert str(error.value) == f"{tmp_path / 'soft'}: train-02 has 21 frames, 22 in the features: {cause}"
+    where = f"soft targets {tmp_path / 'soft'}"
+    assert str(error.value) == f"{source.features.path}: train-02 has 22 frames, 21 in the {where}: {cause}"
 
 
 def test_utterances_without_alignment_or_soft_targets(
@@ -152,4 +153,4 @@ def test_utterances_without_alignment_or_soft_targets(
 def test_nothing_to_train_on(source: Source) -> None:
     nothing = replace(source.alignment, failed=tuple(source.features.utt_ids))
     with pytest.raises(DataError, match="no frames to train on: did every utterance fail to align"):
-        FrameStore(replace(source, alignment=nothing), WINDOW, hard_only=True)
+        FrameStore(replace(source, alignment=nothing), WINDOW)
