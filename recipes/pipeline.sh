@@ -9,6 +9,7 @@
 #   tests            parts to test on, each with a report of its own if it is not `test` alone
 #   with_transfer    false: no audio without transcripts; the students have the labelled speech alone
 #   ablate_transfer  true: one more student, on the labelled speech alone
+#   triphones        numbers N of triphone stages, by the sections triphone_N, that come before the last
 
 config=recipes/$recipe/recipe.yaml
 exp=exp/$recipe
@@ -17,9 +18,11 @@ stop_stage=10
 jobs=$(nproc 2>/dev/null || echo 2)
 num_teachers= # empty: the configuration's
 speed_perturb=false
+realign=false
 tests=${tests:-test}
 with_transfer=${with_transfer:-true}
 ablate_transfer=${ablate_transfer:-false}
+triphones=${triphones:-}
 
 usage() {
   cat <<END
@@ -30,6 +33,7 @@ $own_usage  --stage N         first stage to run (default $stage)
   --exp DIR         experiment folder (default $exp)
   --jobs N          processes (default: the number of cores, $jobs)
   --num-teachers N  size of the ensemble (default: the configuration's, 5 where it is silent)
+  --realign B       true: a first net aligns the speech anew for teachers and students (default $realign)
   --speed-perturb B true: train on copies at 0.9 and 1.1 times the speed too (default $speed_perturb)
 stages: 1 corpus  2 features  3 language  4 tied states  5 graph, GMM decode  6 teachers  7 choice of T and alpha, soft targets
         8 students  9 decoding and scores  10 report
@@ -39,7 +43,7 @@ fail() { echo "run.sh $recipe: error: $*" >&2; exit 1; }
 
 while [ $# -gt 0 ]; do
   name=${1#--}
-  case " stage stop-stage config exp jobs num-teachers speed-perturb $own_options " in
+  case " stage stop-stage config exp jobs num-teachers realign speed-perturb $own_options " in
     *" $name "*)
       [ $# -ge 2 ] || fail "$1 needs a value (see -h)"
       printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
@@ -51,7 +55,9 @@ done
 for name in stage stop_stage jobs ${num_teachers:+num_teachers}; do
   [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
 done
-[[ $speed_perturb =~ ^(true|false)$ ]] || fail "--speed-perturb '$speed_perturb' is neither true nor false"
+for name in realign speed_perturb; do
+  [[ ${!name} =~ ^(true|false)$ ]] || fail "--${name//_/-} '${!name}' is neither true nor false"
+done
 for name in ${needed_options:-}; do
   name=${name//-/_}
   [ -n "${!name}" ] || fail "--${name//_/-} is needed (see -h)"
@@ -78,24 +84,31 @@ finish() {
   for pid in $(jobs -p); do wait "$pid" || exit 1; done
 }
 
-evaluate() { # system, kind of features, model or models; a GMM comes as --gmm=MODEL
+# Each takes system, kind of features, and model or models; a GMM comes as --gmm=MODEL.
+decode() {
   local eval=$exp/eval/$1 kind=$2 part; shift 2
   asrkd decode --tune "$exp/data/dev" "$exp/graph" "$exp/$kind/dev" "$@" "$eval/dev/decode"
   for part in $tests; do
     asrkd decode --scale-of "$eval/dev/decode" "$exp/graph" "$exp/$kind/$part" "$@" "$eval/$part/decode"
   done
-  for part in dev $tests; do
-    asrkd score "$exp/data/$part" "$eval/$part/decode" "$eval/$part/words"
-    asrkd frames "$exp/$kind/$part" "$exp/ali/$part" "$@" "$eval/$part/frames"
-  done
+  for part in dev $tests; do asrkd score "$exp/data/$part" "$eval/$part/decode" "$eval/$part/words"; done
 }
+frames() {
+  local eval=$exp/eval/$1 kind=$2 part; shift 2
+  for part in dev $tests; do asrkd frames "$exp/$kind/$part" "$ali/$part" "$@" "$eval/$part/frames"; done
+}
+evaluate() { decode "$@"; frames "$@"; }
 
 train_part=train
 if [ "$speed_perturb" = true ]; then train_part=train_sp; fi
 labelled="$train_part dev $tests"
 teachers=$(seq -f "$exp/teachers/%g" "$num_teachers")
-dev="--dev-features $exp/fbank/dev --dev-alignment $exp/ali/dev"
-train_set="--features $exp/fbank/$train_part --alignment $exp/ali/$train_part $dev"
+train_set() { # folder of alignments
+  echo "--features $exp/fbank/$train_part --alignment $1/$train_part --dev-features $exp/fbank/dev --dev-alignment $1/dev"
+}
+ali=$exp/ali
+if [ "$realign" = true ]; then ali=$exp/ali_net; fi
+train_set=$(train_set "$ali")
 transfer= transfer_tune= # audio without transcripts: all, and the share on which T and alpha are tried
 if [ "$with_transfer" = true ]; then transfer=$exp/fbank/transfer transfer_tune=$exp/fbank/transfer_tune; fi
 
@@ -117,7 +130,13 @@ fi
 
 if at 4; then
   asrkd mono "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" "$exp/mono"
-  asrkd triphone "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" "$exp/mono" "$exp/tri"
+  previous=$exp/mono
+  for number in $triphones; do
+    asrkd triphone --section "triphone_$number" "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" \
+      "$previous" "$exp/tri_$number"
+    previous=$exp/tri_$number
+  done
+  asrkd triphone "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" "$previous" "$exp/tri"
   for part in $labelled; do
     asrkd align "$exp/mfcc/$part" "$exp/data/$part" "$exp/lang" "$exp/tri" "$exp/ali/$part"
   done
@@ -125,10 +144,16 @@ fi
 
 if at 5; then
   asrkd graph "$exp/lang" "$exp/tri" "$exp/graph"
-  evaluate gmm mfcc "--gmm=$exp/tri"
+  decode gmm mfcc "--gmm=$exp/tri"
 fi
 
 if at 6; then
+  if [ "$realign" = true ]; then
+    asrkd train --section teacher --seed 0 $(train_set "$exp/ali") "$exp/first_net"
+    for part in $labelled; do
+      asrkd align "$exp/fbank/$part" "$exp/data/$part" "$exp/lang" "$exp/tri" "$exp/first_net" "$ali/$part"
+    done
+  fi
   for seed in $(seq "$num_teachers"); do
     together asrkd train --section teacher --seed "$seed" $train_set "$exp/teachers/$seed"
   done
@@ -173,6 +198,7 @@ fi
 
 if at 9; then
   for seed in $(seq "$num_teachers"); do together evaluate "teacher.$seed" fbank "$exp/teachers/$seed"; done
+  together frames gmm mfcc "--gmm=$exp/tri"
   together evaluate ensemble fbank $teachers
   together evaluate distilled fbank "$exp/student"
   together evaluate distilled_small fbank "$exp/student_small"
