@@ -10,9 +10,10 @@ from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError, DataError
 from asrkd.core.files import read_json
 from asrkd.features.store import FeatureDir
-from asrkd.hmm.align import GmmFeatures, TrainingGraphs
+from asrkd.hmm.align import TrainingGraphs
 from asrkd.hmm.alignment import Alignment
 from asrkd.hmm.em import TrainingSet
+from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.mono import MonoConfig, equal_aligner, flat_start, long_enough, mono_stage
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.hmm.topology import read_topology
@@ -22,13 +23,13 @@ from asrkd.lang.prepare import Lang
 
 def training_set(toy: Any, text: str = "BASS SOB") -> TrainingSet:
     lang, store = Lang.open(toy.lang), FeatureDir.open(toy.features)
-    return TrainingSet(GmmFeatures(store), lang, {store.utt_ids[0]: lang.word_ids("utt", text.split())}, 1)
+    return TrainingSet(store, lang, {store.utt_ids[0]: lang.word_ids("utt", text.split())}, 1)
 
 
 def test_every_pdf_starts_as_the_data(toy: Any) -> None:
     training = training_set(toy)
     model, _ = flat_start(read_topology(toy.lang / "topo"), training, training.texts.values())
-    feats = training.features.load(training.utt_ids[0])
+    feats = GmmFeatures(training.store).load(training.utt_ids[0])
     np.testing.assert_allclose(model.gmms.means, np.tile(feats.mean(axis=0), (model.num_pdfs, 1)), atol=1e-4)
     np.testing.assert_allclose(model.gmms.variances, np.tile(feats.var(axis=0), (model.num_pdfs, 1)), rtol=1e-3)
 
