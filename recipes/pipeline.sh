@@ -9,7 +9,7 @@
 #   tests            parts to test on, each with a report of its own if it is not `test` alone
 #   with_transfer    false: no audio without transcripts; the students have the labelled speech alone
 #   ablate_transfer  true: one more student, on the labelled speech alone
-#   triphones        numbers N of triphone stages, by the sections triphone_N, that come before the last
+#   triphones        numbers N of triphone stages, by the sections triphoneN, that come before the last
 
 config=recipes/$recipe/recipe.yaml
 exp=exp/$recipe
@@ -132,9 +132,9 @@ if at 4; then
   asrkd mono "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" "$exp/mono"
   previous=$exp/mono
   for number in $triphones; do
-    asrkd triphone --section "triphone_$number" "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" \
-      "$previous" "$exp/tri_$number"
-    previous=$exp/tri_$number
+    asrkd triphone --section "triphone$number" "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" \
+      "$previous" "$exp/tri$number"
+    previous=$exp/tri$number
   done
   asrkd triphone "$exp/mfcc/$train_part" "$exp/data/$train_part" "$exp/lang" "$previous" "$exp/tri"
   for part in $labelled; do

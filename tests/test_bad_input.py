@@ -234,6 +234,17 @@ def test_unknown_section_names_the_nearest(failing: Failing, tmp_path: Path) -> 
     assert failing("check", "--config", recipe) == f"{recipe}: unknown section 'techer'; did you mean 'teacher'?"
 
 
+def test_a_recipe_may_number_its_sections(failing: Failing, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("triphone1: {num_leaves: auto}\ntriphone_last: {lda: {dim: 40}}\n")
+    assert main(["check", "--config", str(recipe)]) == 0
+    recipe.write_text("triphone2: {num_leafs: 9}\n")
+    message = failing("check", "--config", recipe)
+    assert message == f"{recipe}: triphone2: unknown key 'num_leafs'; did you mean 'num_leaves'?"
+    recipe.write_text("triphones: {}\n")
+    assert failing("check", "--config", recipe) == f"{recipe}: unknown section 'triphones'; did you mean 'triphone'?"
+
+
 def test_section_that_the_recipe_lacks(failing: Failing, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("teacher:\n  epochs: 3\n")

@@ -102,6 +102,11 @@ def absolute_index(scp: Path, folder: Path) -> None:
         index_of(scp.parent / ark).unlink(missing_ok=True)
 
 
+def shards(utt_ids: Sequence[str]) -> list[Sequence[str]]:
+    """Runs of a fixed number of utterances, so that nothing made of them depends on the number of jobs."""
+    return [utt_ids[start : start + SHARD_SIZE] for start in range(0, len(utt_ids), SHARD_SIZE)]
+
+
 def write_sharded(
     folder: Path,
     name: str,
@@ -116,16 +121,16 @@ def write_sharded(
     Shards hold a fixed number of utterances, whatever ``jobs`` is, so that the bytes do not depend on it; a shard
     that stands (from a run that was cut off) is kept.
     """
-    shards = [utt_ids[start : start + SHARD_SIZE] for start in range(0, len(utt_ids), SHARD_SIZE)]
-    arks = [folder / f"{name}.{number}.ark" for number in range(1, len(shards) + 1)]
+    parts = shards(utt_ids)
+    arks = [folder / f"{name}.{number}.ark" for number in range(1, len(parts) + 1)]
 
     def write(number: int) -> None:
         if not arks[number].exists():
             with ArchiveWriter(arks[number]) as writer:
-                for utt_id in shards[number]:
+                for utt_id in parts[number]:
                     writer.write(utt_id, compute(utt_id))
 
-    map_shards(write, range(len(shards)), jobs, description)
+    map_shards(write, range(len(parts)), jobs, description)
     join_indices(folder / f"{name}.scp", arks)
 
 

@@ -3,12 +3,14 @@
 import ctypes
 import itertools
 import multiprocessing
+import operator
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import reduce
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -17,6 +19,9 @@ from asrkd.core.errors import AsrkdError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+MAX_PARTS = 128
+"""Partial results that pass from workers to their parent, at most."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -33,14 +38,46 @@ def split_shards(items: Sequence[Item], num_shards: int) -> list[list[Item]]:
 def map_shards(
     function: Callable[[Item], Result], shards: Sequence[Item], jobs: int = 1, description: str = ""
 ) -> list[Result]:
-    """``[function(shard) for shard in shards]`` over ``jobs`` forked processes, with a progress bar.
+    """``[function(shard) for shard in shards]`` as a list; see `each_shard`."""
+    return list(each_shard(function, shards, jobs, description))
+
+
+def fold_shards(
+    function: Callable[[Item], Result],
+    shards: Sequence[Item],
+    combine: Callable[[Iterable[Result]], Result],
+    jobs: int = 1,
+    description: str = "",
+) -> Result:
+    """``combine`` of ``function(shard)`` of all shards, without ever holding the results of all.
+
+    Shards are combined in runs, of which there are `MAX_PARTS` at most, in the workers, then the runs' results here:
+    the result does not depend on ``jobs``, nor the memory on the number of shards. ``combine`` gets an iterator.
+    """
+
+    def fold(run: Sequence[Item]) -> Result:
+        return combine(map(function, run))
+
+    return combine(each_shard(fold, split_shards(shards, MAX_PARTS), jobs, description))
+
+
+def add_up(parts: Iterable[Result]) -> Result:
+    """The sum of ``parts`` (one at least), each added to the first, which it changes."""
+    return reduce(operator.iadd, parts)
+
+
+def each_shard(
+    function: Callable[[Item], Result], shards: Sequence[Item], jobs: int = 1, description: str = ""
+) -> Iterator[Result]:
+    """``function(shard)`` of each shard, in order, over ``jobs`` forked processes, with a progress bar.
 
     Workers inherit the parent's memory (a graph is loaded once, then shared), end with their parent even
     when it is killed, and use one thread each. The first exception is raised here and stops the rest; a worker that
     is killed is an AsrkdError, where multiprocessing's Pool would wait for its answer for ever.
     """
     if jobs <= 1 or len(shards) <= 1 or "fork" not in multiprocessing.get_all_start_methods():
-        return [function(shard) for shard in _progress(shards, len(shards), description)]
+        yield from map(function, _progress(shards, len(shards), description))
+        return
     global _function
     _function = function
     context = multiprocessing.get_context("fork")
@@ -48,7 +85,7 @@ def map_shards(
     try:
         with ProcessPoolExecutor(min(jobs, len(shards)), context, _start_worker, (os.getpid(),)) as pool:
             try:
-                return list(_progress(pool.map(_call, shards), len(shards), description))
+                yield from _progress(pool.map(_call, shards), len(shards), description)
             except BaseException:
                 for worker in set(multiprocessing.active_children()) - others:
                     worker.kill()

@@ -10,7 +10,7 @@ from asrkd.core.device import choose_device
 from asrkd.decoding.acoustic import log_likelihoods
 from asrkd.decoding.decode import LogLikelihoods
 from asrkd.features.store import FeatureDir
-from asrkd.hmm.align import GmmFeatures
+from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.models.saved import check_belongs, load_model
 from asrkd.targets.averaging import Combination, Ensemble
@@ -40,8 +40,9 @@ def nets(
 
 
 def gmm(features: FeatureDir, model: Path) -> Source:
-    """A GMM's log-likelihoods of MFCC with deltas."""
-    tied_states, seen = TiedStates.load(model), GmmFeatures(features)
+    """A GMM's log-likelihoods of MFCC, with deltas or under the model's transform."""
+    tied_states = TiedStates.load(model)
+    seen = GmmFeatures(features, tied_states.transform)
 
     def compute(utt_id: str) -> np.ndarray:
         return tied_states.log_likelihoods(seen.load(utt_id))

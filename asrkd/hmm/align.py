@@ -8,7 +8,7 @@ from typing import Any
 
 import kaldi_hmm_gmm
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
@@ -16,9 +16,10 @@ from asrkd.core.config import STRICT
 from asrkd.core.datadir import read_data_dir
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.features.store import FeatureDir
+from asrkd.graph.fst import FstArrays, from_kaldifst, to_kaldifst
 from asrkd.hmm.alignment import write_alignment
-from asrkd.hmm.deltas import add_deltas
-from asrkd.hmm.gmm import FloatArray
+from asrkd.hmm.gmm import FloatArray, IntArray, one_thread
+from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.kaldi_io import kaldi_errors
 from asrkd.hmm.tied_states import TiedStates, check_phones
 from asrkd.hmm.transitions import Int32Array
@@ -49,23 +50,6 @@ class AlignConfig:
                 f"retry_beam {self.retry_beam} must be wider than beam {self.beam}, or 0 for no second try"
             )
         return self
-
-
-@plain_dataclass(frozen=True)
-class GmmFeatures:
-    """What a GMM sees of a feature folder: normalised features and their derivatives."""
-
-    store: FeatureDir
-    delta_order: int = 2
-    delta_window: int = 2
-
-    @property
-    def dim(self) -> int:
-        return self.store.dim * (1 + self.delta_order)
-
-    def load(self, utt_id: str) -> FloatArray:
-        """Features of an utterance, shape (num_frames, dim)."""
-        return add_deltas(self.store.load(utt_id), self.delta_order, self.delta_window)
 
 
 @plain_dataclass(frozen=True)
@@ -104,45 +88,90 @@ def viterbi(config: AlignConfig, model: TiedStates, utt_id: str, graph: Any, log
         raise MismatchError(
             f"{utt_id}: log-likelihoods of shape {log_likelihoods.shape} for {model.num_pdfs} pdfs: of another model?"
         )
+    _check_finite(utt_id, log_likelihoods)
+    weighted = WeightedGraph.of(config, model, graph)
+    return weighted.best_path(config, utt_id, log_likelihoods[:, weighted.pdfs])
+
+
+@plain_dataclass(frozen=True)
+class WeightedGraph:
+    """A training graph with transition probabilities, over the few transition-ids and pdfs that its words have.
+
+    ``ids`` (n,) are its transition-ids, sorted: label k + 1 of ``arrays`` is ``ids[k]``. ``pdfs`` (m,) are their
+    pdfs, and ``columns`` (n,) says which of them each id has. A large model has tens of thousands of ids; scores of
+    all of them, frame by frame, would take longer than the search.
+    """
+
+    arrays: FstArrays
+    ids: IntArray
+    pdfs: IntArray
+    columns: IntArray
+
+    @classmethod
+    def of(cls, config: AlignConfig, model: TiedStates, graph: Any) -> "WeightedGraph":
+        """``graph`` with the probabilities of ``model``."""
+        kaldi_hmm_gmm.add_transition_probs(
+            trans_model=model.transition_model,
+            transition_scale=config.transition_scale,
+            self_loop_scale=config.self_loop_scale,
+            fst=graph,
+        )
+        arrays = from_kaldifst(graph)
+        labels = arrays.arcs["ilabel"].astype(np.int64)
+        ids = np.unique(labels[labels > 0])
+        pdfs, columns = np.unique(model.pdf_of_tid[ids], return_inverse=True)
+        arrays = arrays.relabelled(np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0))
+        return cls(arrays, ids, pdfs, columns.ravel())
+
+    def best_path(self, config: AlignConfig, utt_id: str, log_likelihoods: FloatArray) -> Int32Array:
+        """As `viterbi`, from log-likelihoods of ``pdfs`` alone, shape (num_frames, m)."""
+        if not len(log_likelihoods) or not len(self.ids):
+            return np.zeros(0, np.int32)
+        scaled = (config.acoustic_scale * log_likelihoods).astype(np.float32)[:, self.columns]
+        result = kaldi_hmm_gmm.align_utterance_wrapper(
+            config=kaldi_hmm_gmm.AlignConfig(beam=config.beam, retry_beam=config.retry_beam),
+            utt=utt_id,
+            acoustic_scale=config.acoustic_scale,
+            fst=to_kaldifst(self.arrays),
+            decodable=kaldi_hmm_gmm.DecodableCtc(scaled),
+            num_done=0,
+            num_error=0,
+            num_retried=0,
+            tot_like=0.0,
+            frame_count=0,
+        )
+        return self.ids[np.array(result[5], np.int64) - 1].astype(np.int32)
+
+
+def _check_finite(utt_id: str, log_likelihoods: FloatArray) -> None:
     if not np.isfinite(log_likelihoods).all():
         frame = int(np.argwhere(~np.isfinite(log_likelihoods))[0][0])
         raise DataError(f"{utt_id}: log-likelihood at frame {frame} is NaN or infinite: diverged, or damaged audio?")
-    if len(log_likelihoods) == 0:
-        return np.zeros(0, np.int32)
-    kaldi_hmm_gmm.add_transition_probs(
-        trans_model=model.transition_model,
-        transition_scale=config.transition_scale,
-        self_loop_scale=config.self_loop_scale,
-        fst=graph,
-    )
-    scaled = (config.acoustic_scale * log_likelihoods).astype(np.float32)[:, model.pdf_of_tid[1:]]
-    result = kaldi_hmm_gmm.align_utterance_wrapper(
-        config=kaldi_hmm_gmm.AlignConfig(beam=config.beam, retry_beam=config.retry_beam),
-        utt=utt_id,
-        acoustic_scale=config.acoustic_scale,
-        fst=graph,
-        decodable=kaldi_hmm_gmm.DecodableCtc(scaled),
-        num_done=0,
-        num_error=0,
-        num_retried=0,
-        tot_like=0.0,
-        frame_count=0,
-    )
-    return np.array(result[5], np.int32)
 
 
 def aligner(
-    config: AlignConfig, graphs: TrainingGraphs, log_likelihoods: Callable[[str], FloatArray]
+    config: AlignConfig, graphs: TrainingGraphs, log_likelihoods: Callable[[str], NDArray[np.float32]]
 ) -> Callable[[str], Int32Array]:
     """The function that aligns an utterance by its id, with any acoustic model over the pdfs of ``graphs.model``."""
 
     def align(utt_id: str) -> Int32Array:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)  # sums, and so bytes, must not depend on the number of jobs
-        try:
+        with one_thread():
             return viterbi(config, graphs.model, utt_id, graphs.compile(utt_id), log_likelihoods(utt_id))
-        finally:
-            torch.set_num_threads(threads)
+
+    return align
+
+
+def gmm_aligner(config: AlignConfig, graphs: TrainingGraphs, store: FeatureDir) -> Callable[[str], Int32Array]:
+    """`aligner` with the likelihoods of the model's own Gaussians, of the pdfs that an utterance may need."""
+    model = graphs.model
+    features = GmmFeatures(store, model.transform)
+
+    def align(utt_id: str) -> Int32Array:
+        with one_thread():
+            weighted = WeightedGraph.of(config, model, graphs.compile(utt_id))
+            log_likelihoods = model.gmms.log_likelihoods(features.load(utt_id), weighted.pdfs)
+            _check_finite(utt_id, log_likelihoods)
+            return weighted.best_path(config, utt_id, log_likelihoods)
 
     return align
 
@@ -171,10 +200,5 @@ def align_stage(  # noqa: PLR0917 (inputs first, output last)
     model, opened, store = TiedStates.load(tied_states), Lang.open(lang), FeatureDir.open(features)
     check_phones(tied_states, model.phones, lang, opened.phones)
     texts = transcripts(data, store, opened)
-    align = gmm_aligner(config, TrainingGraphs(model, opened, texts), GmmFeatures(store))
+    align = gmm_aligner(config, TrainingGraphs(model, opened, texts), store)
     return write_alignment(work, model, list(texts), align, max_failed=config.max_failed, jobs=jobs)
-
-
-def gmm_aligner(config: AlignConfig, graphs: TrainingGraphs, features: GmmFeatures) -> Callable[[str], Int32Array]:
-    """`aligner` with the likelihoods of the model's own Gaussians."""
-    return aligner(config, graphs, lambda utt_id: graphs.model.log_likelihoods(features.load(utt_id)))

@@ -4,6 +4,7 @@
 a Kaldi text vector, and ``alignment.json`` says which tied states the ids are of.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from asrkd.core.archive import Archive, read_scp, write_sharded
+from asrkd.core.archive import Archive, read_scp, shards, write_sharded
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import atomic_write, read_fields, read_lines, write_json
+from asrkd.core.parallel import add_up, fold_shards, map_shards
+from asrkd.hmm.gmm import IntArray
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.hmm.transitions import Int32Array, phone_contexts
 
@@ -131,7 +134,7 @@ def write_alignment(
     folder.mkdir(parents=True, exist_ok=True)
     write_sharded(folder, "ali", utt_ids, align, jobs=jobs, description=description)
     vectors = Archive.open(folder / "ali.scp")
-    num_frames = {utt: len(vectors[utt]) for utt in utt_ids}
+    num_frames = lengths(vectors, utt_ids, jobs)
     failed = [utt for utt in utt_ids if not num_frames[utt]]
     check_failed(failed, len(utt_ids), max_failed)
     done = [utt for utt in utt_ids if num_frames[utt]]
@@ -139,10 +142,12 @@ def write_alignment(
     _write_lines(folder / "ali.scp", (f"{utt} {entries[utt]}\n" for utt in done))
     _write_lines(folder / "utt2num_frames", (f"{utt} {num_frames[utt]}\n" for utt in done))
     pdf_of_tid = model.pdf_of_tid.astype(np.int32)
-    write_sharded(folder, "pdf", done, lambda utt: pdf_of_tid[vectors[utt]], jobs=1)
-    counts = np.zeros(model.num_pdfs, np.int64)
-    for utt in done:
-        counts += np.bincount(pdf_of_tid[vectors[utt]], minlength=model.num_pdfs)
+    write_sharded(folder, "pdf", done, lambda utt: pdf_of_tid[vectors[utt]], jobs=jobs, description="pdf-ids")
+
+    def count(part: Sequence[str]) -> IntArray:
+        return np.bincount(np.concatenate([pdf_of_tid[vectors[utt]] for utt in part]), minlength=model.num_pdfs)
+
+    counts = fold_shards(count, shards(done), add_up, jobs, "counts")
     _write_lines(folder / "pdf_counts", [f"[ {' '.join(map(str, counts))} ]\n"])
     summary = {
         "tied_states": model.hash,
@@ -153,6 +158,12 @@ def write_alignment(
     }
     write_json(folder / DESCRIPTION, summary)
     return summary
+
+
+def lengths(vectors: Archive, utt_ids: Sequence[str], jobs: int) -> dict[str, int]:
+    """Frames of each utterance, of which 0 means that it failed to align."""
+    parts = map_shards(lambda part: [len(vectors[utt]) for utt in part], shards(utt_ids), jobs, "lengths")
+    return dict(zip(utt_ids, itertools.chain(*parts), strict=True))
 
 
 def check_failed(failed: Sequence[str], total: int, max_failed: float) -> None:

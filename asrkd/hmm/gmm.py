@@ -7,7 +7,8 @@ The log-likelihood of a component is linear in (x, x^2, 1)::
 so that those of all frames and components are one matrix product. The parameters kept are Kaldi's (``DiagGmm``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +23,18 @@ from asrkd.hmm.kaldi_io import BinaryReader, write_float_matrix, write_float_vec
 FloatArray = NDArray[np.float32]
 DoubleArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+_Blocks = list[tuple[int, IntArray, torch.Tensor]]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch's products in the block: sums, and so bytes, must not depend on the number of jobs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @dataclass(frozen=True)
@@ -91,29 +104,32 @@ class DiagGmms:
         )
 
     @cached_property
-    def _blocks(self) -> list[tuple[int, IntArray, torch.Tensor]]:
-        """Pdfs by their number of components: that number, the pdfs, and their coefficients."""
-        counts = np.diff(self.bounds)
+    def _blocks(self) -> "_Blocks":
+        return self._blocks_of(np.arange(self.num_pdfs))
+
+    def _blocks_of(self, pdfs: IntArray) -> "_Blocks":
+        """``pdfs`` by their number of components: that number, their places in ``pdfs``, and their coefficients."""
+        counts = self.bounds[pdfs + 1] - self.bounds[pdfs]
         blocks = []
         for count in np.unique(counts):
-            pdfs = np.flatnonzero(counts == count)
-            rows = (self.bounds[pdfs][:, None] + np.arange(count)).ravel()
-            blocks.append((int(count), pdfs, self.linear[torch.from_numpy(rows)]))
+            places = np.flatnonzero(counts == count)
+            rows = (self.bounds[pdfs[places]][:, None] + np.arange(count)).ravel()
+            blocks.append((int(count), places, self.linear[torch.from_numpy(rows)]))
         return blocks
 
-    def log_likelihoods(self, feats: FloatArray) -> FloatArray:
-        """log p(x | pdf) of all frames and pdfs, shape (num_frames, num_pdfs), from features (num_frames, D).
+    def log_likelihoods(self, feats: FloatArray, pdfs: IntArray | None = None) -> FloatArray:
+        """log p(x | pdf) of all frames and of ``pdfs`` (all of them unless given), from features (num_frames, D).
 
-        Raises MismatchError for features of another dimension.
+        The result has shape (num_frames, number of pdfs). Raises MismatchError for features of another dimension.
         """
         expanded = expand(feats, self.dim).T
-        result = np.empty((self.num_pdfs, len(feats)), np.float32)
-        for count, pdfs, linear in self._blocks:
-            scores = torch.mm(linear, expanded).numpy().reshape(len(pdfs), count, len(feats))
+        result = np.empty((self.num_pdfs if pdfs is None else len(pdfs), len(feats)), np.float32)
+        for count, places, linear in self._blocks if pdfs is None else self._blocks_of(pdfs):
+            scores = torch.mm(linear, expanded).numpy().reshape(len(places), count, len(feats))
             best = scores.max(axis=1, keepdims=True)
             scores -= best
             np.exp(scores, out=scores)
-            result[pdfs] = best[:, 0] + np.log(scores.sum(axis=1))
+            result[places] = best[:, 0] + np.log(scores.sum(axis=1))
         return np.ascontiguousarray(result.T)
 
     def to_bytes(self) -> bytes:

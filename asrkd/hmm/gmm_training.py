@@ -25,14 +25,13 @@ class GmmStatistics:
         """Average log-likelihood of a frame."""
         return self.log_likelihood / max(self.num_frames, 1)
 
-    def __add__(self, other: "GmmStatistics") -> "GmmStatistics":
-        return GmmStatistics(
-            self.occupancy + other.occupancy,
-            self.first + other.first,
-            self.second + other.second,
-            self.log_likelihood + other.log_likelihood,
-            self.num_frames + other.num_frames,
-        )
+    def __iadd__(self, other: "GmmStatistics") -> "GmmStatistics":
+        self.occupancy += other.occupancy
+        self.first += other.first
+        self.second += other.second
+        self.log_likelihood += other.log_likelihood
+        self.num_frames += other.num_frames
+        return self
 
 
 def accumulate(gmms: DiagGmms, feats: FloatArray, pdf_ids: NDArray[np.integer]) -> GmmStatistics:

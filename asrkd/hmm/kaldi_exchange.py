@@ -20,6 +20,7 @@ from asrkd.core.errors import ConfigError, DataError, MismatchError
 from asrkd.core.files import atomic_write
 from asrkd.hmm.alignment import Alignment, write_alignment
 from asrkd.hmm.event_map import read_tree
+from asrkd.hmm.gmm_features import SPLICE, TRANSFORM
 from asrkd.hmm.kaldi_ali import ali_files, read_ali, split_evenly, write_ali
 from asrkd.hmm.paths import PathCheck
 from asrkd.hmm.tied_states import MODEL, TREE, TiedStates
@@ -37,7 +38,7 @@ class ImportAlignmentConfig:
 
 
 def import_tied_states(kaldi_dir: Path, work: Path) -> dict[str, Any]:
-    """Take over final.mdl, tree and phones.txt of a Kaldi GMM; returns tied_states.json's content.
+    """Take over final.mdl, tree, phones.txt and final.mat, if any, of a Kaldi GMM; returns tied_states.json's content.
 
     Raises DataError for files that are missing or damaged, and for other models than GMMs of diagonal covariances;
     MismatchError where phones.txt is another model's.
@@ -130,6 +131,8 @@ def export_alignment(
 ) -> dict[str, Any]:
     """Write ali.N.gz, num_jobs, final.mdl, tree and phones.txt into ``work``, in Kaldi's own formats.
 
+    With them go final.mat and splice_opts of a model that has them.
+
     Utterances stand in sorted order and are split as ``split_data.sh --per-utt`` splits them. Raises MismatchError
     where the alignment is of other tied states.
     """
@@ -142,6 +145,7 @@ def export_alignment(
         write_ali(work / f"ali.{number}.gz", ((utt, opened.transition_ids(utt)) for utt in part), text)
     with atomic_write(work / "num_jobs") as file:
         file.write(f"{num_jobs}\n")
-    for name in (MODEL, TREE, "phones.txt"):
-        shutil.copyfile(tied_states / name, work / name)
+    for name in (MODEL, TREE, "phones.txt", TRANSFORM, SPLICE):
+        if name not in (TRANSFORM, SPLICE) or (tied_states / name).is_file():
+            shutil.copyfile(tied_states / name, work / name)
     return {"utterances": len(utt_ids), "jobs": num_jobs, "num_pdfs": model.num_pdfs}

@@ -1,7 +1,7 @@
 """Monophone models from a flat start: every pdf begins as the same Gaussian, every transcript cut into equal parts."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,17 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
+from asrkd.core.archive import shards
 from asrkd.core.config import STRICT
 from asrkd.core.errors import DataError
 from asrkd.core.parallel import map_shards
 from asrkd.features.store import FeatureDir
-from asrkd.hmm.align import GmmFeatures, TrainingGraphs, gmm_aligner, transcripts
-from asrkd.hmm.alignment import write_alignment
-from asrkd.hmm.em import EmConfig, TrainingSet, shards, train_passes
+from asrkd.hmm.align import TrainingGraphs, transcripts
+from asrkd.hmm.em import EmConfig, TrainingSet, finish, train_passes
 from asrkd.hmm.event_map import monophone_tree
 from asrkd.hmm.gmm import DiagGmms
+from asrkd.hmm.gmm_features import GmmFeatures
+from asrkd.hmm.sizes import MONO_GAUSSIANS
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.hmm.topology import Topology, read_topology
 from asrkd.hmm.transitions import Int32Array, TransitionModel
@@ -31,35 +33,28 @@ class MonoConfig(EmConfig):
     """Training of monophones."""
 
     max_utterances: int = Field(default=400, ge=1)
-    """Train on this many of the shortest utterances, which a flat start gets right most easily; align all."""
+    """Train on this many of the shortest utterances, which a flat start gets right most easily."""
 
 
 def mono_stage(  # noqa: PLR0917 (inputs first, output last)
     config: MonoConfig, features: Path, data: Path, lang: Path, work: Path, jobs: int
 ) -> dict[str, Any]:
-    """Train monophones on a data dir: a tied-state model in ``work``, and in ``work/ali`` the alignment of all of it.
+    """Train monophones on a data dir: a tied-state model in ``work`` and, unless `align_all` is off, the alignment of
+    all of it in ``work/ali``.
 
     Raises DataError for transcripts that can't be aligned, MismatchError for inputs that do not belong together.
     """
     opened, store = Lang.open(lang), FeatureDir.open(features)
     texts = transcripts(data, store, opened)
-    seen = GmmFeatures(store)
     topology = read_topology(lang / "topo")
     fit = long_enough(texts, opened, topology, store.num_frames)
     chosen = sorted(fit, key=lambda utt: (store.num_frames[utt], utt))[: config.max_utterances]
-    training = TrainingSet(seen, opened, {utt: texts[utt] for utt in sorted(chosen)}, jobs)
+    training = TrainingSet(store, opened, {utt: texts[utt] for utt in sorted(chosen)}, jobs)
+    config = replace(config, num_gauss=MONO_GAUSSIANS.size(config.num_gauss, training.num_frames))
     start, substitutes = flat_start(topology, training, texts.values())
     graphs = TrainingGraphs(start, opened, training.texts)
     model, history = train_passes(config, start, training, equal_aligner(graphs, store.num_frames), work)
-    align = gmm_aligner(config.align, TrainingGraphs(model, opened, texts), seen)
-    aligned = write_alignment(work / "ali", model, list(texts), align, max_failed=config.align.max_failed, jobs=jobs)
-    names = {number: symbol for symbol, number in opened.phones.items()}
-    description = model.write(work, history=history, phones_without_data=[names[p] for p in sorted(substitutes)])
-    shutil.rmtree(work / "passes", ignore_errors=True)
-    return {key: value for key, value in description.items() if key != "history"} | {
-        "log_likelihood": history[-1]["log_likelihood"],
-        "num_failed": len(aligned["failed"]),
-    }
+    return finish(config, model, replace(training, texts=texts), work, history, substitutes)
 
 
 def long_enough(
@@ -108,9 +103,10 @@ def flat_start(topology: Topology, training: TrainingSet, texts: Any) -> tuple[T
 
 def _moments(training: TrainingSet) -> tuple[np.ndarray, np.ndarray]:
     """Mean and variance of all frames, both (dim,)."""
+    features = GmmFeatures(training.store)
 
     def sums(utt_ids: Sequence[str]) -> tuple[int, np.ndarray, np.ndarray]:
-        feats = np.concatenate([training.features.load(utt) for utt in utt_ids]).astype(np.float64)
+        feats = np.concatenate([features.load(utt) for utt in utt_ids]).astype(np.float64)
         return len(feats), feats.sum(axis=0), (feats * feats).sum(axis=0)
 
     parts = map_shards(sums, shards(training.utt_ids), training.jobs, "moments")

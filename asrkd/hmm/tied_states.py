@@ -18,6 +18,7 @@ from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import atomic_write, read_fields, write_json
 from asrkd.hmm.event_map import ContextTree, read_tree
 from asrkd.hmm.gmm import DiagGmms, FloatArray, read_gmms
+from asrkd.hmm.gmm_features import SplicedTransform, read_transform
 from asrkd.hmm.kaldi_io import BINARY_HEADER, BinaryReader
 from asrkd.hmm.transitions import TransitionModel, TransitionTables, read_transition_model
 from asrkd.lang.phones import read_symbols, write_symbols
@@ -31,17 +32,19 @@ DESCRIPTION = "tied_states.json"
 class TiedStates:
     """Which pdf each phone in context has, how its states follow each other, and its Gaussians.
 
-    ``phones`` is the symbol table of the phones.
+    ``phones`` is the symbol table of the phones; ``transform`` gives the features that the Gaussians are over, where
+    these are not the derivatives.
     """
 
     context_tree: ContextTree
     transitions: TransitionModel
     gmms: DiagGmms
     phones: dict[str, int]
+    transform: SplicedTransform | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "TiedStates":
-        """Read a folder written by `write` or by Kaldi (tree, final.mdl, phones.txt).
+        """Read a folder written by `write` or by Kaldi (tree, final.mdl, phones.txt; final.mat where there is one).
 
         Raises DataError for files that are missing, damaged, of a neural or chain model, or not of one model;
         MismatchError where tied_states.json is of another tree.
@@ -55,7 +58,13 @@ class TiedStates:
                 f"{folder}: tree has {tree.num_pdfs} pdfs, final.mdl {transitions.num_pdfs} with mixtures for "
                 f"{gmms.num_pdfs}: are both files of one model?"
             )
-        model = cls(tree, transitions, gmms, read_symbols(folder / "phones.txt"))
+        transform = read_transform(folder)
+        if transform and transform.dim != gmms.dim:
+            raise DataError(
+                f"{folder}: final.mat gives {transform.dim} dimensions, the Gaussians of final.mdl have {gmms.dim}: "
+                "are both files of one model?"
+            )
+        model = cls(tree, transitions, gmms, read_symbols(folder / "phones.txt"), transform)
         if (folder / DESCRIPTION).is_file() and read_fields(folder / DESCRIPTION, hash=str)["hash"] != model.hash:
             raise MismatchError(f"{folder}: tied_states.json is of another tree: were files of two models mixed?")
         return model
@@ -69,6 +78,8 @@ class TiedStates:
         with atomic_write(folder / "topo") as file:
             file.write(self.transitions.topology.to_text())
         write_symbols(folder / "phones.txt", self.phones)
+        if self.transform:
+            self.transform.write(folder)
         description = {
             "hash": self.hash,
             "num_pdfs": self.num_pdfs,
@@ -104,7 +115,7 @@ class TiedStates:
         return self.tables.pdf
 
     def log_likelihoods(self, feats: FloatArray) -> FloatArray:
-        """log p(x | pdf), shape (num_frames, num_pdfs), of features with their deltas (num_frames, dim)."""
+        """log p(x | pdf), shape (num_frames, num_pdfs), of what `GmmFeatures` gives (num_frames, dim)."""
         return self.gmms.log_likelihoods(feats)
 
     @property
@@ -117,9 +128,11 @@ class TiedStates:
         """The transition model as an object of kaldi_hmm_gmm; it must outlive what is built on it."""
         return self.transitions.to_kaldi(self.context_tree)
 
-    def retrained(self, transitions: TransitionModel, gmms: DiagGmms) -> "TiedStates":
-        """The same tied states with other parameters."""
-        return replace(self, transitions=transitions, gmms=gmms)
+    def retrained(
+        self, transitions: TransitionModel, gmms: DiagGmms, transform: SplicedTransform | None = None
+    ) -> "TiedStates":
+        """The same tied states with other parameters; with the same transform unless one is given."""
+        return replace(self, transitions=transitions, gmms=gmms, transform=transform or self.transform)
 
 
 def read_model(path: Path) -> tuple[TransitionModel, DiagGmms]:

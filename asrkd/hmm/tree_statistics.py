@@ -1,6 +1,6 @@
 """What a tree is built from: how the frames of each phone in context are distributed, as sums of x and x^2."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ from asrkd.hmm.transitions import Int32Array, TransitionTables, phone_contexts
 
 VARIANCE_FLOOR = 0.01
 """Of the Gaussians that likelihoods are judged by: cepstra have variances of about one and more."""
+
+MAX_ROWS = 500_000
+"""Rows of statistics that wait to be pooled: 320 MB of them for features of 39 dimensions."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,17 @@ def collect(
     return _pooled(keys, np.column_stack([np.ones(len(values)), values, values * values]))
 
 
-def merge(parts: Sequence[TreeStatistics]) -> TreeStatistics:
-    """The statistics of all ``parts`` together."""
+def merge(parts: Iterable[TreeStatistics]) -> TreeStatistics:
+    """The statistics of all ``parts`` together. They are pooled whenever they have `MAX_ROWS`, which bounds memory."""
+    waiting: list[TreeStatistics] = []
+    for part in parts:
+        waiting.append(part)
+        if sum(len(each.keys) for each in waiting) > MAX_ROWS:
+            waiting = [_merged(waiting)]
+    return _merged(waiting)
+
+
+def _merged(parts: Sequence[TreeStatistics]) -> TreeStatistics:
     return _pooled(np.concatenate([part.keys for part in parts]), np.concatenate([part.sums for part in parts]))
 
 

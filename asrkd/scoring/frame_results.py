@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from asrkd.core.device import choose_device
 from asrkd.core.files import write_json
 from asrkd.features.store import FeatureDir
-from asrkd.hmm.align import GmmFeatures
 from asrkd.hmm.alignment import Alignment
+from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.models.saved import check_belongs, load_model
 from asrkd.scoring.frames import score_frames
@@ -50,7 +50,8 @@ def net_frame_scores(
 def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work: Path) -> dict[str, Any]:
     """The same of a GMM, whose posteriors are likelihoods times the alignment's priors, normalised."""
     features, alignment = FeatureDir.open(features_dir), Alignment.open(alignment_dir)
-    tied_states, seen = TiedStates.load(model), GmmFeatures(features)
+    tied_states = TiedStates.load(model)
+    seen = GmmFeatures(features, tied_states.transform)
     alignment.check_tied_states(tied_states.hash, str(model))
     log_priors = alignment.log_priors
 

@@ -1,5 +1,6 @@
 """The verb that checks a recipe, and the device it is to run on, without running anything."""
 
+import re
 from argparse import Namespace
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +21,7 @@ def plan_check(arguments: Namespace, config: Section) -> None:
     for name, section in config.items():
         if not isinstance(section, dict):
             continue
-        kind = next((known for known in SECTIONS if name == known or name.startswith(known + "_")), None)
+        kind = next((known for known in SECTIONS if re.fullmatch(rf"{known}(\d*|_.*)", name)), None)
         if kind is None:
             from asrkd.core.config import nearest
 
@@ -69,7 +70,7 @@ SECTIONS = {
     "decode": "asrkd.decoding.config:DecodeConfig",
     "report": "asrkd.scoring.summary:ReportConfig",
 }
-"""Which dataclass a section of a recipe is; a section ``NAME_x`` is a further one of the kind NAME."""
+"""Which dataclass a section of a recipe is; sections ``NAME_x`` and ``NAME2`` are further ones of the kind NAME."""
 
 
 VERBS: Sequence[Verb] = (

@@ -35,7 +35,8 @@ def plan_import_tied_states(arguments: Namespace, section: Section) -> Stage:
 
         return import_tied_states(arguments.kaldi, work)
 
-    return stage(arguments, {}, _files(arguments.kaldi, "final.mdl", "tree", "phones.txt"), run)
+    names = ("final.mdl", "tree", "phones.txt", "final.mat", "splice_opts")
+    return stage(arguments, {}, _files(arguments.kaldi, *names), run)
 
 
 def plan_import_alignment(arguments: Namespace, section: Section) -> Stage:

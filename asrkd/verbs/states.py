@@ -58,9 +58,13 @@ def plan_align(arguments: Namespace, section: Section) -> Stage:
         from asrkd.hmm.align import AlignConfig, align_stage
 
         config = parse(AlignConfig, section, where(arguments))
-        return align_stage(config, features, data, lang, tied_states, work, arguments.jobs)
+        if not arguments.models:
+            return align_stage(config, features, data, lang, tied_states, work, arguments.jobs)
+        from asrkd.decoding.realign import realign_stage
 
-    return stage(arguments, section, [features, data, lang, tied_states], run)
+        return realign_stage(config, features, data, lang, tied_states, arguments.models, work, arguments.jobs)
+
+    return stage(arguments, section, [features, data, lang, tied_states, *arguments.models], run)
 
 
 def plan_graph(arguments: Namespace, section: Section) -> Stage:
@@ -112,16 +116,29 @@ VERBS: Sequence[Verb] = (
         "asrkd triphone --config recipes/mini/recipe.yaml --jobs 2 exp/mini/mfcc/train exp/mini/data/train "
         "exp/mini/lang exp/mini/mono exp/mini/tri",
         "triphone",
-        [FEATURES, DATA, LANG, path("previous", "model whose alignments to start from"), OUTPUT],
+        [
+            FEATURES,
+            DATA,
+            LANG,
+            path("previous", "model to start from, which aligns unless it has (ali)"),
+            OUTPUT,
+        ],
         plan_triphone,
     ),
     Verb(
         "align",
-        "Align utterances to their words: transition-ids, pdf-ids and their counts",
+        "Align utterances to their words, by the tied states' GMM or by nets: transition-ids, pdf-ids, their counts",
         "asrkd align --config recipes/mini/recipe.yaml --jobs 2 exp/mini/mfcc/dev exp/mini/data/dev exp/mini/lang "
         "exp/mini/tri exp/mini/ali/dev",
         "align",
-        [FEATURES, DATA, LANG, TIED_STATES, OUTPUT],
+        [
+            FEATURES,
+            DATA,
+            LANG,
+            TIED_STATES,
+            path("models", "nets to align with, on their own features; several are averaged", nargs="*"),
+            OUTPUT,
+        ],
         plan_align,
     ),
     Verb(

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrkd.core.errors import AsrkdError, DataError
-from asrkd.core.parallel import map_shards, split_shards
+from asrkd.core.parallel import MAX_PARTS, add_up, fold_shards, map_shards, split_shards
 
 
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 10))
@@ -41,6 +42,39 @@ def test_workers_are_other_processes_that_inherit_memory() -> None:
     results = map_shards(lambda key: (table[key], os.getpid()), ["a", "b"], 2)
     assert [value for value, _ in results] == [1, 2]
     assert os.getpid() not in [pid for _, pid in results]
+
+
+@pytest.mark.parametrize("num_shards", [1, MAX_PARTS, 3 * MAX_PARTS + 5])
+def test_a_fold_is_the_same_over_any_number_of_jobs(num_shards: int) -> None:
+    def joined(parts: Iterable[str]) -> str:
+        return f"({' '.join(parts)})"
+
+    results = [fold_shards(str, range(num_shards), joined, jobs) for jobs in (1, 3)]
+    assert results[0] == results[1]
+    assert results[0].replace("(", "").replace(")", "").split() == [str(number) for number in range(num_shards)]
+    assert results[0].count("(") == 1 + min(num_shards, MAX_PARTS)
+
+
+def test_a_fold_adds_up_in_place_and_never_holds_all_parts() -> None:
+    alive = most = 0
+
+    class Part:
+        def __init__(self, value: int):
+            nonlocal alive, most
+            self.value = value
+            alive += 1
+            most = max(most, alive)
+
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+        def __iadd__(self, other: "Part") -> "Part":
+            self.value += other.value
+            return self
+
+    assert fold_shards(Part, range(1000), add_up).value == sum(range(1000))
+    assert most <= 5
 
 
 @pytest.mark.parametrize("jobs", [1, 2])

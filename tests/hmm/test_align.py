@@ -11,8 +11,9 @@ import pytest
 from asrkd.core.archive import ArchiveWriter, join_indices
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.features.store import FeatureDir
-from asrkd.hmm.align import AlignConfig, GmmFeatures, TrainingGraphs, align_stage, aligner, gmm_aligner, viterbi
+from asrkd.hmm.align import AlignConfig, TrainingGraphs, align_stage, aligner, gmm_aligner, viterbi
 from asrkd.hmm.alignment import Alignment
+from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.hmm.transitions import split_phones
 from asrkd.lang.prepare import Lang
@@ -84,7 +85,7 @@ def test_any_likelihoods_will_do(toy: Any, mono: TiedStates) -> None:
     utt = store.utt_ids[0]
     text = (toy.data / "text").read_text().splitlines()[0].partition(" ")[2]
     graphs, features = graphs_of(mono, toy.lang, **{utt: text}), GmmFeatures(store)
-    own = gmm_aligner(AlignConfig(), graphs, features)(utt)
+    own = gmm_aligner(AlignConfig(), graphs, store)(utt)
 
     def shifted(utt_id: str) -> np.ndarray:
         scores = mono.log_likelihoods(features.load(utt_id))

@@ -1,5 +1,6 @@
 """Training passes: likelihood rises, a killed run ends with the same bytes, jobs make no difference."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,9 @@ from typing import Any
 import pytest
 
 from asrkd.core.files import read_json
-from asrkd.hmm import em
+from asrkd.hmm import alignment, em, triphone
 from asrkd.hmm.mono import MonoConfig, mono_stage
-from asrkd.hmm.tied_states import write_model
-from asrkd.hmm.triphone import TriphoneConfig, triphone_stage
+from asrkd.hmm.triphone import LdaConfig, TriphoneConfig, triphone_stage
 
 CONFIG = MonoConfig(num_passes=4, realign_passes=(2, 3), num_gauss=18)
 
@@ -35,6 +35,25 @@ def killing(function: Callable[..., Any], call: int) -> Callable[..., Any]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+LDA_CONFIG = TriphoneConfig(
+    num_passes=3,
+    realign_passes=(2,),
+    num_gauss=30,
+    num_leaves=20,
+    min_leaf_count=10.0,
+    max_utterances=20,
+    lda=LdaConfig(dim=4, context=1, mllt_passes=(2, 3)),
+)
+
+
+@pytest.fixture(scope="module")
+def lda_run(toy: Any, mono_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """From the alignment that the monophones left, in two processes."""
+    work = tmp_path_factory.mktemp("lda")
+    triphone_stage(LDA_CONFIG, toy.features, toy.data, toy.lang, mono_dir, work, 2)
+    return contents(work)
 
 
 @pytest.fixture(scope="module")
@@ -100,16 +119,30 @@ def test_another_seed_gives_another_model(toy: Any, tmp_path: Path, uninterrupte
     assert (tmp_path / "final.mdl").read_bytes() != uninterrupted["final.mdl"]
 
 
-def test_triphones_resume_too(toy: Any, mono_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = TriphoneConfig(num_passes=3, realign_passes=(2,), num_gauss=30, num_leaves=20, min_leaf_count=20.0)
-    inputs = config, toy.features, toy.data, toy.lang, mono_dir
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-    whole.mkdir()
-    cut.mkdir()
-    triphone_stage(*inputs, whole, 2)
-    monkeypatch.setattr(em, "write_model", killing(write_model, 2))
+@pytest.mark.parametrize(
+    "where",
+    [
+        (em, "write_model", 2),
+        (em, "write_matrix", 2),
+        (em, "accumulate_mllt", 1),
+        (em, "estimate_mllt", 2),
+        (triphone, "lda", 1),
+        (triphone, "build_tree", 1),
+        (alignment, "write_json", 1),
+    ],
+)
+def test_triphones_resume_too(  # noqa: PLR0917
+    toy: Any, mono_dir: Path, lda_run: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: Any
+) -> None:
+    """On a part of the utterances, aligned by the previous model, with LDA and MLLT."""
+    module, function, call = where
+    previous, work = tmp_path / "mono", tmp_path / "work"
+    shutil.copytree(mono_dir, previous, ignore=shutil.ignore_patterns("ali"))
+    work.mkdir()
+    inputs = LDA_CONFIG, toy.features, toy.data, toy.lang, previous, work, 1
+    monkeypatch.setattr(module, function, killing(getattr(module, function), call))
     with pytest.raises(Killed):
-        triphone_stage(*inputs, cut, 1)
+        triphone_stage(*inputs)
     monkeypatch.undo()
-    triphone_stage(*inputs, cut, 1)
-    assert contents(cut) == contents(whole)
+    triphone_stage(*inputs)
+    assert contents(work) == lda_run

@@ -34,6 +34,12 @@ def test_log_likelihoods_in_closed_form(seed: int) -> None:
         np.testing.assert_allclose(result[:, pdf], scipy.special.logsumexp(parts, axis=0), rtol=1e-4, atol=1e-4)
 
 
+def test_log_likelihoods_of_some_pdfs_are_those_of_all() -> None:
+    gmms, feats = random_gmms(9), np.random.default_rng(9).normal(size=(30, 3)).astype(np.float32)
+    chosen = np.array([3, 0, 2])
+    np.testing.assert_allclose(gmms.log_likelihoods(feats, chosen), gmms.log_likelihoods(feats)[:, chosen], rtol=1e-5)
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_log_likelihoods_are_kaldis(seed: int) -> None:
     gmms = random_gmms(seed, num_pdfs=3, dim=5)

@@ -68,7 +68,8 @@ def test_statistics_add_up() -> None:
     gmms = random_gmms(rng, 3, DIM)
     feats, pdf_ids = rng.standard_normal((90, DIM)).astype(np.float32), rng.integers(0, 3, 90)
     whole = accumulate(gmms, feats, pdf_ids)
-    halves = accumulate(gmms, feats[:40], pdf_ids[:40]) + accumulate(gmms, feats[40:], pdf_ids[40:])
+    halves = accumulate(gmms, feats[:40], pdf_ids[:40])
+    halves += accumulate(gmms, feats[40:], pdf_ids[40:])
     np.testing.assert_allclose(halves.second, whole.second, rtol=1e-4)
     assert halves.per_frame == pytest.approx(whole.per_frame, rel=1e-5)
 

@@ -10,10 +10,12 @@ from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError, DataError
 from asrkd.core.files import read_json
 from asrkd.features.store import FeatureDir
-from asrkd.hmm.align import GmmFeatures, TrainingGraphs
+from asrkd.hmm.align import TrainingGraphs
 from asrkd.hmm.alignment import Alignment
 from asrkd.hmm.em import TrainingSet
+from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.mono import MonoConfig, equal_aligner, flat_start, long_enough, mono_stage
+from asrkd.hmm.sizes import MONO_GAUSSIANS
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.hmm.topology import read_topology
 from asrkd.hmm.transitions import split_phones
@@ -22,13 +24,13 @@ from asrkd.lang.prepare import Lang
 
 def training_set(toy: Any, text: str = "BASS SOB") -> TrainingSet:
     lang, store = Lang.open(toy.lang), FeatureDir.open(toy.features)
-    return TrainingSet(GmmFeatures(store), lang, {store.utt_ids[0]: lang.word_ids("utt", text.split())}, 1)
+    return TrainingSet(store, lang, {store.utt_ids[0]: lang.word_ids("utt", text.split())}, 1)
 
 
 def test_every_pdf_starts_as_the_data(toy: Any) -> None:
     training = training_set(toy)
     model, _ = flat_start(read_topology(toy.lang / "topo"), training, training.texts.values())
-    feats = training.features.load(training.utt_ids[0])
+    feats = GmmFeatures(training.store).load(training.utt_ids[0])
     np.testing.assert_allclose(model.gmms.means, np.tile(feats.mean(axis=0), (model.num_pdfs, 1)), atol=1e-4)
     np.testing.assert_allclose(model.gmms.variances, np.tile(feats.var(axis=0), (model.num_pdfs, 1)), rtol=1e-3)
 
@@ -77,6 +79,14 @@ def test_the_stage_trains_on_some_and_aligns_all(toy: Any, mono_dir: Path, tmp_p
     names = {"ali", "final.mdl", "phones.txt", "tied_states.json", "topo", "tree"}
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in mono_dir.iterdir()} == names
     assert TiedStates.load(tmp_path).context_tree.context_width == 1
+
+
+def test_a_stage_may_leave_its_alignment_to_the_next(toy: Any, tmp_path: Path) -> None:
+    config = MonoConfig(num_passes=2, realign_passes=(2,), num_gauss=None, max_utterances=5, align_all=False)
+    summary = mono_stage(config, toy.features, toy.data, toy.lang, tmp_path, 1)
+    assert not (tmp_path / "ali").exists()
+    frames = sum(sorted(FeatureDir.open(toy.features).num_frames.values())[:5])
+    assert summary["num_gauss"] <= MONO_GAUSSIANS.size(None, frames)
 
 
 def test_configuration_is_strict() -> None:

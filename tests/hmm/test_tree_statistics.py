@@ -1,9 +1,12 @@
 """Statistics of triphones, and the questions drawn from them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.stats
 
+from asrkd.hmm import tree_statistics
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.hmm.tree_statistics import TreeStatistics, collect, log_likelihood, merge, phone_questions
 
@@ -60,3 +63,26 @@ def test_context_independent_phones_are_pooled_and_parts_merge(mono: TiedStates)
     both = merge([pooled, pooled])
     np.testing.assert_array_equal(both.keys, pooled.keys)
     np.testing.assert_array_equal(both.sums, 2 * pooled.sums)
+
+
+def test_statistics_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    parts = []
+    for _ in range(20):
+        keys = np.unique(rng.integers(0, 3, (10, 4)), axis=0)
+        parts.append(TreeStatistics(keys, rng.integers(0, 9, (len(keys), 5)).astype(np.float64)))
+    whole = merge(parts)
+    most = 0
+    pooled = tree_statistics._pooled
+
+    def noted(keys: Any, values: Any) -> TreeStatistics:
+        nonlocal most
+        most = max(most, len(keys))
+        return pooled(keys, values)
+
+    monkeypatch.setattr(tree_statistics, "_pooled", noted)
+    monkeypatch.setattr(tree_statistics, "MAX_ROWS", 90)
+    bounded = merge(iter(parts))
+    np.testing.assert_array_equal(bounded.keys, whole.keys)
+    np.testing.assert_array_equal(bounded.sums, whole.sums)
+    assert most <= 100
