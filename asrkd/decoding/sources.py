@@ -41,7 +41,7 @@ def nets(
 
 def gmm(features: FeatureDir, model: Path) -> Source:
     """A GMM's log-likelihoods of MFCC with deltas."""
-    tied_states, seen = TiedStates.load(model), GmmFeatures(features)
+    tied_states, seen = TiedStates.load_gmm(model), GmmFeatures(features)
 
     def compute(utt_id: str) -> np.ndarray:
         return tied_states.log_likelihoods(seen.load(utt_id))
