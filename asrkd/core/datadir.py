@@ -117,7 +117,7 @@ def read_durations(folder: Path) -> dict[str, Seconds]:
     A segment that ends with its recording (-1) is left out. Raises DataError for what is no number of seconds.
     """
     if (folder / "utt2dur").is_file():
-        path, times = folder / "utt2dur", {utt: ["0", value] for utt, value in _table(folder / "utt2dur").items()}
+        path, times = folder / "utt2dur", {utt: [value] for utt, value in _table(folder / "utt2dur").items()}
     elif (folder / "segments").is_file():
         path = folder / "segments"
         times = {utt: value.split()[1:3] for utt, value in _table(path).items()}
@@ -126,11 +126,11 @@ def read_durations(folder: Path) -> dict[str, Seconds]:
     durations = {}
     for utt, fields in times.items():
         try:
-            start, end = map(float, fields)
+            *start, end = map(float, fields)
         except ValueError:
             raise DataError(f"{path}: {utt}: {' '.join(fields)!r} is no number of seconds") from None
         if end >= 0:
-            durations[utt] = end - start
+            durations[utt] = end - sum(start)
     return durations
 
 

@@ -25,11 +25,12 @@ def cut(matrix: NDArray[Any], wanted: str) -> NDArray[Any]:
     sides = wanted.split(",")
     if len(sides) > matrix.ndim:
         raise ValueError(f"[{wanted}] is no range of a {'vector' if matrix.ndim == 1 else 'matrix'}")
-    for axis, (side, size) in enumerate(zip(sides, matrix.shape, strict=False)):
+    shape = matrix.shape
+    for axis, (side, size) in enumerate(zip(sides, shape, strict=False)):
         if side != ":":
             first, last = _ends(side, wanted)
             if first > last or last >= size + (_TOLERANCE if axis == 0 else 0) or first >= size:
-                raise ValueError(f"[{wanted}] of {' x '.join(map(str, matrix.shape))}: beyond its end")
+                raise ValueError(f"[{wanted}] of {' x '.join(map(str, shape))}: beyond its end")
             matrix = matrix.take(range(first, min(last + 1, size)), axis)
     return matrix
 
