@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import kaldi_native_io
 import numpy as np
 import pytest
 
@@ -143,6 +144,13 @@ def test_it_is_trained_and_decoded_on_as_the_original(
     words = (ours / "decode" / "hyp.txt").read_text()
     assert (theirs / "decode" / "hyp.txt").read_text() == words
     assert any(len(line.split()) > 1 for line in words.splitlines())
+    loglikes = tmp_path / "loglikes"
+    assert main(["export-loglikes", str(toy.features), str(ours / "student"), str(loglikes)]) == 0
+    written = Archive.open(loglikes / "loglikes.scp")
+    with kaldi_native_io.SequentialFloatMatrixReader(f"scp:{loglikes}/loglikes.scp") as reader:
+        for utt_id, matrix in reader:
+            np.testing.assert_array_equal(matrix, written[utt_id])
+    assert len(written) == len(toy.phones)
 
 
 def test_a_second_run_and_a_further_set_leave_what_stands(
