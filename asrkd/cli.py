@@ -1,4 +1,4 @@
-"""``asrkd VERB``: reads arguments, makes one stage, runs it. A user's mistake is one line and exit code 1.
+"""``asrkd VERB``: reads arguments, makes its stage or stages, runs them. A user's mistake is one line and exit code 1.
 
 Nothing heavy is imported before a stage is known to have work to do: a verb whose output stands returns at once.
 """
@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from asrkd import __version__
 from asrkd.core.config import apply_overrides, load_yaml, merge, nearest, section
 from asrkd.core.errors import AsrkdError, ConfigError
-from asrkd.core.stage import run_stage
+from asrkd.core.stage import Stage, run_stage
 from asrkd.verbs import VERBS, Verb
 
 _DESCRIPTION = "Acoustic-model distillation for speech recognition: ensemble, soft targets, student, WER."
@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = merge([load_yaml(Path(path)) for path in arguments.config])
         config = apply_overrides(config, arguments.set)
         outcome = verb.plan(arguments, _section(config, arguments) if arguments.section is not None else config)
-        if outcome is not None:
-            run_stage(outcome)
+        for stage in [outcome] if isinstance(outcome, Stage) else outcome or ():
+            run_stage(stage)
     except BrokenPipeError:
         return 1
     except (AsrkdError, OSError) as error:  # OSError: a full disk, a folder that may not be written

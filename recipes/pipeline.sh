@@ -4,12 +4,16 @@
 #   lexicon lm_text  pronunciations; sentences or an ARPA model
 # and defines make_data, which makes $exp/data/{train,dev,transfer} and a data dir for each of `tests`. It may define
 #   settle           run once the options are known: checks them, and sets what follows from them
+#   make_features    run in place of stage 2's own work
 #   make_lexicon     run before stage 3's own work
 # and set, there or before,
 #   tests            parts to test on, each with a report of its own if it is not `test` alone
 #   with_transfer    false: no audio without transcripts; the students have the labelled speech alone
 #   ablate_transfer  true: one more student, on the labelled speech alone
 #   triphones        numbers N of triphone stages, by the sections triphoneN, that come before the last
+#   tune_part        data dir with the share of transfer on which T and alpha are tried; by default a subset, made here
+#   kind             folder of the nets' features in $exp
+#   left_out         stages that others have done
 
 config=recipes/$recipe/recipe.yaml
 exp=exp/$recipe
@@ -23,6 +27,9 @@ tests=${tests:-test}
 with_transfer=${with_transfer:-true}
 ablate_transfer=${ablate_transfer:-false}
 triphones=${triphones:-}
+tune_part=${tune_part:-transfer_tune}
+kind=${kind:-fbank}
+left_out=${left_out:-}
 
 usage() {
   cat <<END
@@ -72,7 +79,7 @@ while read -r name values; do # num_teachers, unless given; temperatures; alphas
 done <<<"$settings"
 lm_text=${lm_text:-$exp/corpus/lm_text.txt}
 asrkd() { command asrkd "$1" --config "$config" --jobs "${threads:-$jobs}" "${@:2}"; }
-at() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ]; }
+at() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && [[ " $left_out " != *" $1 "* ]]; }
 
 # Runs its arguments in the background, at most $jobs at a time, one thread each; `finish` waits for all of them.
 together() {
@@ -95,7 +102,7 @@ decode() {
 }
 frames() {
   local eval=$exp/eval/$1 kind=$2 part; shift 2
-  for part in dev $tests; do asrkd frames "$exp/$kind/$part" "$ali/$part" "$@" "$eval/$part/frames"; done
+  for part in dev $tests; do asrkd frames "$exp/$kind/$part" "$alignments/$part" "$@" "$eval/$part/frames"; done
 }
 evaluate() { decode "$@"; frames "$@"; }
 
@@ -104,23 +111,26 @@ if [ "$speed_perturb" = true ]; then train_part=train_sp; fi
 labelled="$train_part dev $tests"
 teachers=$(seq -f "$exp/teachers/%g" "$num_teachers")
 train_set() { # folder of alignments
-  echo "--features $exp/fbank/$train_part --alignment $1/$train_part --dev-features $exp/fbank/dev --dev-alignment $1/dev"
+  local features=$exp/$kind
+  echo "--features $features/$train_part --alignment $1/$train_part --dev-features $features/dev --dev-alignment $1/dev"
 }
-ali=$exp/ali
-if [ "$realign" = true ]; then ali=$exp/ali_net; fi
-train_set=$(train_set "$ali")
-transfer= transfer_tune= # audio without transcripts: all, and the share on which T and alpha are tried
-if [ "$with_transfer" = true ]; then transfer=$exp/fbank/transfer transfer_tune=$exp/fbank/transfer_tune; fi
+alignments=$exp/ali
+if [ "$realign" = true ]; then alignments=$exp/ali_net; fi
+train_set=$(train_set "$alignments")
+unlabelled= tune_set= # audio without transcripts: all, and the share on which T and alpha are tried
+if [ "$with_transfer" = true ]; then unlabelled=$exp/$kind/transfer tune_set=$exp/$kind/$tune_part; fi
 
 if at 1; then
   make_data
   if [ "$speed_perturb" = true ]; then asrkd perturb "$exp/data/train" "$exp/data/train_sp"; fi
-  if [ "$with_transfer" = true ]; then asrkd subset "$exp/data/transfer" "$exp/data/transfer_tune"; fi
+  if [ "$tune_set" = "$exp/$kind/transfer_tune" ]; then asrkd subset "$exp/data/transfer" "$exp/data/transfer_tune"; fi
 fi
 
 if at 2; then
-  for part in $labelled ${transfer:+transfer transfer_tune}; do asrkd fbank "$exp/data/$part" "$exp/fbank/$part"; done
-  for part in $labelled; do asrkd mfcc "$exp/data/$part" "$exp/mfcc/$part"; done
+  if declare -F make_features >/dev/null; then make_features; else
+    for part in $labelled ${unlabelled:+transfer "$tune_part"}; do asrkd fbank "$exp/data/$part" "$exp/$kind/$part"; done
+    for part in $labelled; do asrkd mfcc "$exp/data/$part" "$exp/mfcc/$part"; done
+  fi
 fi
 
 if at 3; then
@@ -151,7 +161,7 @@ if at 6; then
   if [ "$realign" = true ]; then
     asrkd train --section teacher --seed 0 $(train_set "$exp/ali") "$exp/first_net"
     for part in $labelled; do
-      asrkd align "$exp/fbank/$part" "$exp/data/$part" "$exp/lang" "$exp/tri" "$exp/first_net" "$ali/$part"
+      asrkd align "$exp/$kind/$part" "$exp/data/$part" "$exp/lang" "$exp/tri" "$exp/first_net" "$alignments/$part"
     done
   fi
   for seed in $(seq "$num_teachers"); do
@@ -164,13 +174,13 @@ if at 7; then
   # Temperature first, at the section's alpha; then alpha, at the best temperature.
   tune=$exp/tune
   try() { # temperature alpha
-    asrkd train --section student_tune $train_set ${transfer_tune:+--unlabelled "$transfer_tune"} \
+    asrkd train --section student_tune $train_set ${tune_set:+--unlabelled "$tune_set"} \
       --soft-targets "$tune/soft_targets.T$1" --set "student_tune.loss.temperature=$1" \
       --set "student_tune.loss.alpha=$2" "$tune/T$1.a$2"
   }
   for t in $temperatures; do
-    together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/fbank/$train_part" \
-      ${transfer_tune:+--features "$transfer_tune"} $teachers "$tune/soft_targets.T$t"
+    together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/$kind/$train_part" \
+      ${tune_set:+--features "$tune_set"} $teachers "$tune/soft_targets.T$t"
   done
   finish
   tried=
@@ -181,8 +191,8 @@ if at 7; then
   for a in $alphas; do together try "$best" "$a"; tried+=" $tune/T$best.a$a"; done
   finish
   asrkd choose --for student --for student_small $tried "$exp/chosen"
-  asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/fbank/$train_part" \
-    ${transfer:+--features "$transfer"} $teachers "$exp/soft_targets"
+  asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/$kind/$train_part" \
+    ${unlabelled:+--features "$unlabelled"} $teachers "$exp/soft_targets"
 fi
 
 if at 8; then
@@ -190,19 +200,19 @@ if at 8; then
     together asrkd train --config "$exp/chosen/chosen.yaml" --section "$1" $train_set \
       ${3:+--unlabelled "$3"} --soft-targets "$exp/soft_targets" "$2"
   }
-  student student "$exp/student" "$transfer"
-  student student_small "$exp/student_small" "$transfer"
+  student student "$exp/student" "$unlabelled"
+  student student_small "$exp/student_small" "$unlabelled"
   if [ "$ablate_transfer" = true ]; then student student "$exp/student_labelled" ""; fi
   finish
 fi
 
 if at 9; then
-  for seed in $(seq "$num_teachers"); do together evaluate "teacher.$seed" fbank "$exp/teachers/$seed"; done
-  together frames gmm mfcc "--gmm=$exp/tri"
-  together evaluate ensemble fbank $teachers
-  together evaluate distilled fbank "$exp/student"
-  together evaluate distilled_small fbank "$exp/student_small"
-  if [ "$ablate_transfer" = true ]; then together evaluate distilled_labelled fbank "$exp/student_labelled"; fi
+  for seed in $(seq "$num_teachers"); do together evaluate "teacher.$seed" "$kind" "$exp/teachers/$seed"; done
+  if [[ " $left_out " != *" 5 "* ]]; then together frames gmm mfcc "--gmm=$exp/tri"; fi
+  together evaluate ensemble "$kind" $teachers
+  together evaluate distilled "$kind" "$exp/student"
+  together evaluate distilled_small "$kind" "$exp/student_small"
+  if [ "$ablate_transfer" = true ]; then together evaluate distilled_labelled "$kind" "$exp/student_labelled"; fi
   finish
 fi
 

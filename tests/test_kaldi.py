@@ -1,5 +1,6 @@
 """From a Kaldi experiment to words and back, through the command line: everything after the alignment runs on it."""
 
+import gzip
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.decode import decode
 from asrkd.features.store import FeatureDir
 from asrkd.graph.graph import Graph
+from asrkd.hmm.alignment import Alignment
+from asrkd.hmm.tied_states import TiedStates
 from asrkd.models.saved import load_model
 
 SMALL_NET = [
@@ -33,11 +36,25 @@ def kaldi(shared_dir: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def root(kaldi: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Kaldi's tied states and graph, imported. Not to be written to."""
+    """Kaldi's tied states, graph, transcripts and alignments, imported. Not to be written to."""
     root = tmp_path_factory.mktemp("imported")
-    assert main(["import-tied-states", str(kaldi / "tri1_ali"), str(root / "tri")]) == 0
-    assert main(["import-graph", str(kaldi / "graph"), str(root / "tri"), str(root / "graph")]) == 0
+    sets = [f"--data={name}={kaldi}/data/{name}" for name in ("train", "test")]
+    assert main(["import-kaldi", f"--graph={kaldi}/graph", *sets, str(kaldi / "tri1_ali"), str(root)]) == 0
     return root
+
+
+def test_counts_and_pdf_ids_are_what_kaldis_tools_print(kaldi: Path, root: Path) -> None:
+    description = read_json(root / "tri" / "tied_states.json")
+    counts = {"num_pdfs": 480, "num_gauss": 5017, "num_transition_ids": 4038, "dim": 39, "context_width": 3}
+    assert {name: description[name] for name in counts} == counts
+    model, alignment = TiedStates.load(root / "tri"), Alignment.open(root / "ali" / "train")
+    assert (len(model.transitions.states), len(model.transitions.topology.phones)) == (1979, 166)
+    assert (len(alignment.utt_ids), alignment.failed) == (700, ())
+    printed = gzip.decompress((kaldi / "tri1_ali" / "pdf-first20.txt.gz").read_bytes()).decode().splitlines()
+    assert len(printed) == 20
+    for line in printed:
+        utt_id, *pdfs = line.split()
+        np.testing.assert_array_equal(alignment.pdf_ids(utt_id), np.array(pdfs, int))
 
 
 def words_of(path: Path) -> dict[str, str]:
@@ -91,10 +108,10 @@ def run(shared_dir: Path, kaldi: Path, root: Path, tmp_path_factory: pytest.Temp
         recorded(shared_dir, exp / "parts" / name, utt_ids)
         assert main(["prepare", str(exp / "parts" / name), str(exp / "data" / name)]) == 0
         assert main(["fbank", *FBANK, str(exp / "data" / name), str(exp / "fbank" / name)]) == 0
-    tri, graph, fbank, ali = root / "tri", root / "graph", exp / "fbank", exp / "ali"
-    for name in ("train", "dev"):
-        command = ["import-alignment", str(kaldi / "tri1_ali"), str(tri), str(fbank / name), str(ali / name)]
-        assert main(command) == 0
+    graph, fbank, ali = root / "graph", exp / "fbank", exp / "imported" / "ali"
+    given = [f"--data={name}={fbank}/{name}" for name in ("train", "dev")]
+    given += [f"--ali={name}={kaldi}/tri1_ali" for name in ("train", "dev")]
+    assert main(["import-kaldi", *given, str(kaldi / "tri1_ali"), str(exp / "imported")]) == 0
     sets = ["--features", str(fbank / "train"), "--alignment", str(ali / "train")]
     sets += ["--dev-features", str(fbank / "dev"), "--dev-alignment", str(ali / "dev")]
     net, soft = str(exp / "net"), str(exp / "soft")
@@ -141,13 +158,15 @@ def test_log_likelihoods_for_kaldis_decoder_give_the_same_words(run: Path, root:
 
 
 def test_the_alignment_goes_back_to_kaldi(run: Path, root: Path, kaldi: Path, tmp_path: Path) -> None:
-    command = ["export-alignment", "--num-jobs=2", "--text", str(run / "ali" / "train"), str(root / "tri")]
+    command = ["export-alignment", "--num-jobs=2", "--text", str(run / "imported" / "ali" / "train"), str(root / "tri")]
     assert main([*command, str(tmp_path / "ali")]) == 0
     assert (tmp_path / "ali" / "final.mdl").read_bytes() == (kaldi / "tri1_ali" / "final.mdl").read_bytes()
-    again = ["import-alignment", str(tmp_path / "ali"), str(root / "tri"), str(run / "data" / "train")]
-    assert main([*again, str(tmp_path / "again")]) == 0
+    again = ["import-kaldi", f"--data=train={run / 'data' / 'train'}", str(tmp_path / "ali"), str(tmp_path / "again")]
+    assert main(again) == 0
     for name in ("utt2num_frames", "pdf_counts", "alignment.json"):
-        assert (tmp_path / "again" / name).read_bytes() == (run / "ali" / "train" / name).read_bytes()
+        assert (tmp_path / "again" / "ali" / "train" / name).read_bytes() == (
+            run / "imported" / "ali" / "train" / name
+        ).read_bytes()
 
 
 Spoil = Callable[[Path], object]
@@ -195,23 +214,8 @@ def test_graphs_that_do_not_fit(
     shutil.copytree(kaldi / "graph", graph, copy_function=shutil.copyfile)
     graph.chmod(0o755)
     spoil(graph)
-    assert main(["import-graph", str(graph), str(root / "tri"), str(tmp_path / "graph")]) == 1
+    assert main(["import-kaldi", f"--graph={graph}", str(kaldi / "tri1_ali"), str(tmp_path / "out")]) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("asrkd import-graph: error: ")
+    assert error.startswith("asrkd import-kaldi: error: ")
     assert message in error
-    assert not (tmp_path / "graph").exists()
-
-
-def test_what_lies_beside_the_files_that_are_read_changes_nothing(
-    kaldi: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A decoding in Kaldi's folder must not make every net train again."""
-    source = tmp_path / "tri1"
-    shutil.copytree(kaldi / "tri1_ali", source, copy_function=shutil.copyfile)
-    source.chmod(0o755)
-    command = ["import-tied-states", str(source), str(tmp_path / "tri")]
-    assert main(command) == 0
-    (source / "decode_test").mkdir()
-    (source / "decode_test" / "wer_10").write_text("9.57\n")
-    assert main(command) == 0
-    assert "stands, skipped" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "graph").exists()

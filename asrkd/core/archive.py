@@ -2,14 +2,13 @@
 
 Lines of an scp written here are ``utt_id FILE.ark:OFFSET`` with FILE relative to the scp's own folder, so that a
 folder may be renamed or moved. An scp written elsewhere (paths from the working directory, compressed or text
-matrices) is read as it is; row ranges are not. A line that is a command (``cmd |``) is refused unless it is allowed,
+matrices, ranges of rows) is read as it is. A line that is a command (``cmd |``) is refused unless it is allowed,
 since reading such a file runs it. kaldiio's own opening of files is not used: it runs commands, and unpickles.
 """
 
 import io
 import itertools
 import os
-import re
 import struct
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from asrkd.core.errors import DataError
 from asrkd.core.files import atomic_write, read_lines
 from asrkd.core.parallel import map_shards
+from asrkd.core.ranges import cut, split_range
 
 Array = NDArray[Any]
 
@@ -151,7 +151,9 @@ class Archive(Mapping[str, Array]):
             raise DataError(f"{self.scp}: utterance {utt_id} is not in it: were both made from one data dir?")
         entry = self._entries[utt_id]
         try:
-            value = _read_value(_output_of(entry)) if is_pipe(entry) else self._read(entry)
+            place, wanted = split_range(entry)
+            value = _read_value(_output_of(place)) if is_pipe(place) else self._read(place)
+            value = cut(value, wanted) if wanted else value
         except FileNotFoundError:
             raise DataError(f"{self.scp}: {utt_id}: its archive {entry} is missing") from None
         except _UNREADABLE as error:
@@ -168,23 +170,18 @@ class Archive(Mapping[str, Array]):
             file.seek(offset)
             return _read_value(file)
 
-    def place(self, utt_id: str) -> tuple[Path, int]:
-        """File and offset of an utterance. DataError for a row range, a command, and what is no regular file."""
-        entry = self._entries[utt_id]
-        try:
-            path, offset = self._place(entry)
-        except ValueError as error:
-            raise DataError(f"{self.scp}: {utt_id}: {entry} is not readable ({error})") from None
+    def place(self, utt_id: str) -> str:
+        """Where an utterance lies, with an absolute path. DataError for a command, and for what is no regular file."""
+        entry, wanted = split_range(self._entries[utt_id])
+        path, offset = self._place(entry)
         if is_pipe(entry) or not path.is_file():
             raise DataError(
                 f"{self.scp}: {utt_id}: its archive {path} is missing: relative paths are taken from the scp's own "
                 "folder or from where asrkd runs; run it where Kaldi's scripts ran"
             )
-        return path, offset
+        return f"{os.path.abspath(path)}:{offset}" + (f"[{wanted}]" if wanted else "")  # noqa: PTH100 (links stay links)
 
     def _place(self, entry: str) -> tuple[Path, int]:
-        if _ROW_RANGE.search(entry):
-            raise ValueError("row ranges are not supported")
         name, colon, offset = entry.rpartition(":")
         if not (colon and offset.isdecimal()):
             name, offset = entry, "0"
@@ -205,8 +202,6 @@ class Archive(Mapping[str, Array]):
     def __contains__(self, utt_id: object) -> bool:
         return utt_id in self._entries
 
-
-_ROW_RANGE = re.compile(r"\[[0-9:,]*\]$")
 
 _UNREADABLE = (
     *(ValueError, EOFError, OSError, AssertionError, IndexError, struct.error, RuntimeError),
@@ -252,7 +247,7 @@ def _output_of(command: str) -> IO[bytes]:
 
 def is_pipe(entry: str) -> bool:
     """Whether Kaldi would run ``entry`` as a shell command."""
-    entry = entry.strip()
+    entry = split_range(entry.strip())[0]
     return entry.endswith("|") or entry.startswith("|")
 
 

@@ -96,21 +96,42 @@ def read_data_dir(folder: Path, allow_pipes: bool = False) -> DataDir:
     """
     if not folder.is_dir():
         raise DataError(f"data dir {folder} does not exist")
-    durations = {}
-    if (folder / "utt2dur").is_file():
-        for utt, value in _table(folder / "utt2dur").items():
-            try:
-                durations[utt] = float(value)
-            except ValueError:
-                raise DataError(f"{folder / 'utt2dur'}: {utt}: {value!r} is no number of seconds") from None
+    if (folder / "segments").is_file():
+        raise DataError(
+            f"{folder / 'segments'}: utterances that are parts of recordings have no audio of their own here: cut "
+            "them out (utils/data/extract_wav_segments_data_dir.sh), or use the features that Kaldi made of them"
+        )
     data = DataDir(
         wav=read_scp(folder / "wav.scp", allow_pipes),
         utt2spk=_table(folder / "utt2spk"),
-        durations=durations,
+        durations=read_durations(folder),
         text=_table(folder / "text", may_be_empty=True) if (folder / "text").is_file() else None,
     )
     validate(data, str(folder))
     return data
+
+
+def read_durations(folder: Path) -> dict[str, Seconds]:
+    """Lengths of utterances by ``utt2dur``, else by ``segments``; empty where a data dir has neither.
+
+    A segment that ends with its recording (-1) is left out. Raises DataError for what is no number of seconds.
+    """
+    if (folder / "utt2dur").is_file():
+        path, times = folder / "utt2dur", {utt: [value] for utt, value in _table(folder / "utt2dur").items()}
+    elif (folder / "segments").is_file():
+        path = folder / "segments"
+        times = {utt: value.split()[1:3] for utt, value in _table(path).items()}
+    else:
+        return {}
+    durations = {}
+    for utt, fields in times.items():
+        try:
+            *start, end = map(float, fields)
+        except ValueError:
+            raise DataError(f"{path}: {utt}: {' '.join(fields)!r} is no number of seconds") from None
+        if end >= 0:
+            durations[utt] = end - sum(start)
+    return durations
 
 
 def read_transcripts(folder: Path) -> dict[str, str]:

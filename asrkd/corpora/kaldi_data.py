@@ -1,4 +1,4 @@
-"""Data dirs that Kaldi's scripts take: what ``utils/validate_data_dir.sh`` asks for, and audio that its tools open.
+"""Data dirs from Kaldi, and such that its scripts take: what ``utils/validate_data_dir.sh`` asks for, and audio.
 
 Our data dirs have Kaldi's files in Kaldi's order. What may be missing for its tools: paths that hold wherever a
 script runs, commands that decode FLAC, and speaker ids that sort as their utterances do.
@@ -11,12 +11,41 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.core.archive import is_pipe, read_scp
-from asrkd.core.datadir import DataDir, read_data_dir, spk2utt
+from asrkd.core.datadir import DataDir, read_data_dir, read_durations, read_transcripts, spk2utt
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import atomic_write
 
 _RESERVED = ("<s>", "</s>", "#0")
 """Symbols of language models, which Kaldi refuses in transcripts."""
+
+
+def import_data(data_dir: Path, work: Path) -> dict[str, Any]:
+    """Take over what says who spoke which words, for how long and, if files do, in which audio, into ``work``.
+
+    Audio is left out where utterances are parts of recordings (``segments``). Paths become absolute, and commands are
+    written as they are, not run. Raises DataError and MismatchError where the files disagree on utterances.
+    """
+    utt2spk = read_scp(data_dir / "utt2spk")
+    order = sorted(utt2spk)
+    if not order:
+        raise DataError(f"{data_dir}: holds no utterances")
+    tables = {"utt2spk": utt2spk, "utt2dur": {u: f"{s:.4f}" for u, s in read_durations(data_dir).items()}}
+    if (data_dir / "text").is_file():
+        tables["text"] = read_transcripts(data_dir)
+    if (data_dir / "wav.scp").is_file() and not (data_dir / "segments").is_file():
+        audio = read_scp(data_dir / "wav.scp", allow_pipes=True)
+        tables["wav.scp"] = {utt: entry if is_pipe(entry) else _absolute(entry) for utt, entry in audio.items()}
+    for name, table in tables.items():
+        if name == "utt2dur" and table.keys() != utt2spk.keys():
+            continue  # not all lengths are known
+        if difference := sorted(table.keys() ^ utt2spk.keys()):
+            raise MismatchError(
+                f"{data_dir}: {difference[0]} is in only one of {name} and utt2spk ({len(difference)} such): "
+                "utils/fix_data_dir.sh mends that"
+            )
+        _write(work / name, ((utt, table[utt]) for utt in order))
+    _write(work / "spk2utt", ((spk, " ".join(utts)) for spk, utts in spk2utt(utt2spk).items()))
+    return {"utterances": len(order), "speakers": len(set(utt2spk.values()))}
 
 
 def export_data(data_dir: Path, work: Path, features: Path | None = None) -> dict[str, Any]:
@@ -45,7 +74,7 @@ def audio_entry(entry: str) -> str:
     """A line of wav.scp that Kaldi opens: an absolute path to a WAV file, or a command that writes one."""
     if is_pipe(entry):
         return entry
-    path = os.path.abspath(entry)  # noqa: PTH100 (links stay links)
+    path = _absolute(entry)
     suffix = Path(path).suffix.lower()
     if suffix == ".wav":
         return path
@@ -77,10 +106,14 @@ def _write_features(data_dir: Path, features: Path, order: list[str], work: Path
                 f"{difference[0]} is in only one of {data_dir} and {features} ({len(difference)} such): "
                 "were the features made from this data dir?"
             )
-        folder = os.path.abspath(features)  # noqa: PTH100 (links stay links)
+        folder = _absolute(features)
         _write(work / name, ((key, os.path.join(folder, entries[key])) for key in sorted(entries)))  # noqa: PTH118
     lengths = read_scp(features / "utt2num_frames")
     _write(work / "utt2num_frames", ((utt, lengths[utt]) for utt in order))
+
+
+def _absolute(path: str | Path) -> str:
+    return os.path.abspath(path)  # noqa: PTH100 (links stay links)
 
 
 def _write(path: Path, rows: Iterable[tuple[str, str]]) -> None:

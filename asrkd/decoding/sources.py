@@ -41,7 +41,7 @@ def nets(
 
 def gmm(features: FeatureDir, model: Path) -> Source:
     """A GMM's log-likelihoods of MFCC, with deltas or under the model's transform."""
-    tied_states = TiedStates.load(model)
+    tied_states = TiedStates.load_gmm(model)
     seen = GmmFeatures(features, tied_states.transform)
 
     def compute(utt_id: str) -> np.ndarray:

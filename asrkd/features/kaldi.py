@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from asrkd.core.archive import Archive, ArchiveWriter, is_pipe, join_indices, read_scp, write_sharded
 from asrkd.core.audio import Seconds
 from asrkd.core.config import STRICT
+from asrkd.core.datadir import read_durations
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import atomic_write, read_lines
 from asrkd.core.parallel import map_shards, split_shards
@@ -110,8 +111,7 @@ def _take_over(archive: Archive, utt_ids: Sequence[str], work: Path, jobs: int) 
         return Archive.open(work / "feats.scp")
     with atomic_write(work / "feats.scp") as file:
         for utt_id in utt_ids:
-            path, offset = archive.place(utt_id)
-            file.write(f"{utt_id} {os.path.abspath(path)}:{offset}\n")  # noqa: PTH100 (links stay links)
+            file.write(f"{utt_id} {archive.place(utt_id)}\n")
     return archive
 
 
@@ -156,13 +156,9 @@ def _check_lengths(lengths: Mapping[str, int], data: Path, shift: Seconds) -> No
 
 
 def _durations(data: Path) -> dict[str, Seconds]:
-    """Seconds of the utterances whose length is known: of utt2dur, else of audio files that can be read as they are."""
-    if (data / "utt2dur").is_file():
-        entries = read_scp(data / "utt2dur")
-        try:
-            return {utt: float(value) for utt, value in entries.items()}
-        except ValueError as error:
-            raise DataError(f"{data / 'utt2dur'}: {error}: is it in seconds?") from None
+    """Seconds of the utterances whose length the data dir says, else of audio files that can be read as they are."""
+    if known := read_durations(data):
+        return known
     if not (data / "wav.scp").is_file() or (data / "segments").is_file():
         return {}
     found = {}

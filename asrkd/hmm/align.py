@@ -197,7 +197,7 @@ def align_stage(  # noqa: PLR0917 (inputs first, output last)
     config: AlignConfig, features: Path, data: Path, lang: Path, tied_states: Path, work: Path, jobs: int
 ) -> dict[str, Any]:
     """Align a data dir with the Gaussians of a tied-state model: an alignment folder in ``work``."""
-    model, opened, store = TiedStates.load(tied_states), Lang.open(lang), FeatureDir.open(features)
+    model, opened, store = TiedStates.load_gmm(tied_states), Lang.open(lang), FeatureDir.open(features)
     check_phones(tied_states, model.phones, lang, opened.phones)
     texts = transcripts(data, store, opened)
     align = gmm_aligner(config, TrainingGraphs(model, opened, texts), store)

@@ -23,6 +23,7 @@ from asrkd.hmm.kaldi_io import (
     write_token,
     write_uint,
 )
+from asrkd.hmm.kaldi_text import open_kaldi
 
 PDF_CLASS = -1
 """The key that asks for the pdf-class."""
@@ -121,8 +122,8 @@ def monophone_tree(pdf_classes: Mapping[int, int], groups: Mapping[int, int]) ->
 
 
 def read_tree(path: Path) -> ContextTree:
-    """Read a binary ``tree`` file. Raises DataError, naming the byte, for anything else or damage."""
-    reader = BinaryReader.open(path)
+    """Read a ``tree`` file, binary or text. Raises DataError, naming the byte, for anything else or damage."""
+    reader = open_kaldi(path)
     reader.expect("ContextDependency")
     width, centre = reader.integer(), reader.integer()
     if not 0 <= centre < width <= 9:

@@ -19,7 +19,8 @@ from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window, splice
 from asrkd.hmm.deltas import add_deltas
 from asrkd.hmm.gmm import FloatArray, one_thread
-from asrkd.hmm.kaldi_io import BINARY_HEADER, BinaryReader, write_float_matrix
+from asrkd.hmm.kaldi_io import BINARY_HEADER, write_float_matrix
+from asrkd.hmm.kaldi_text import open_kaldi
 
 TRANSFORM = "final.mat"
 SPLICE = "splice_opts"
@@ -77,8 +78,8 @@ def write_matrix(path: Path, matrix: FloatArray) -> None:
 
 
 def read_matrix(path: Path) -> FloatArray:
-    """Read a file with one matrix. DataError for anything else, damage, and values that are not finite."""
-    reader = BinaryReader.open(path)
+    """Read a file with one matrix, binary or text. DataError for all else, damage, and values that are not finite."""
+    reader = open_kaldi(path)
     matrix = reader.float_matrix()
     if not reader.at_end or not matrix.size or not np.isfinite(matrix).all():
         raise reader.error("no transform: empty, with NaN or infinity, or followed by something")

@@ -17,13 +17,14 @@ from pydantic.dataclasses import dataclass
 from asrkd.core.archive import read_scp
 from asrkd.core.config import STRICT
 from asrkd.core.errors import ConfigError, DataError, MismatchError
-from asrkd.core.files import atomic_write
+from asrkd.core.files import atomic_write, read_lines
+from asrkd.features.kaldi import ImportFeaturesConfig
 from asrkd.hmm.alignment import Alignment, write_alignment
 from asrkd.hmm.event_map import read_tree
 from asrkd.hmm.gmm_features import SPLICE, TRANSFORM
 from asrkd.hmm.kaldi_ali import ali_files, read_ali, split_evenly, write_ali
 from asrkd.hmm.paths import PathCheck
-from asrkd.hmm.tied_states import MODEL, TREE, TiedStates
+from asrkd.hmm.tied_states import GMM_INPUT, MODEL, TREE, TiedStates
 from asrkd.hmm.transitions import Int32Array
 
 NAMED = 5
@@ -35,6 +36,14 @@ class ImportAlignmentConfig:
     """``max_failed``: share of the utterances that may have no alignment; more are an error."""
 
     max_failed: float = Field(default=0.05, ge=0, le=1)
+
+
+@dataclass(frozen=True, config=STRICT)
+class ImportKaldiConfig:
+    """What the parts of an experiment are taken as."""
+
+    features: ImportFeaturesConfig = Field(default_factory=ImportFeaturesConfig)
+    alignment: ImportAlignmentConfig = Field(default_factory=ImportAlignmentConfig)
 
 
 def import_tied_states(kaldi_dir: Path, work: Path) -> dict[str, Any]:
@@ -53,7 +62,24 @@ def import_tied_states(kaldi_dir: Path, work: Path) -> dict[str, Any]:
             f"{kaldi_dir}: final.mdl models phone {unknown[0]}, phones.txt has none of that number: "
             "is it of another lang dir?"
         )
-    return model.write(work)
+    seen = gmm_input(kaldi_dir)
+    if seen:
+        print(
+            f"{kaldi_dir}: its Gaussians are over {seen}: nets use its tied states and alignments, but the Gaussians "
+            "themselves can neither align nor decode here",
+            file=sys.stderr,
+            flush=True,
+        )
+    return model.write(work, **({GMM_INPUT: seen} if seen else {}))
+
+
+def gmm_input(kaldi_dir: Path) -> str:
+    """What the Gaussians of a folder of Kaldi's see, where that is not MFCC with deltas; else empty."""
+    if any(kaldi_dir.glob("trans.*")):
+        return "features adapted to the speaker (fMLLR, trans.*)"
+    path = kaldi_dir / "delta_opts"
+    options = " ".join(read_lines(path)).strip() if path.is_file() else ""
+    return f"MFCC with other deltas (delta_opts: {options[:60]})" if options else ""
 
 
 def import_alignment(
@@ -131,10 +157,8 @@ def export_alignment(
 ) -> dict[str, Any]:
     """Write ali.N.gz, num_jobs, final.mdl, tree and phones.txt into ``work``, in Kaldi's own formats.
 
-    With them go final.mat and splice_opts of a model that has them.
-
-    Utterances stand in sorted order and are split as ``split_data.sh --per-utt`` splits them. Raises MismatchError
-    where the alignment is of other tied states.
+    With them go final.mat and splice_opts of a model that has them. Utterances stand in sorted order and are split as
+    ``split_data.sh --per-utt`` splits them. Raises MismatchError where the alignment is of other tied states.
     """
     opened, model = Alignment.open(alignment), TiedStates.load(tied_states)
     opened.check_tied_states(model.hash, str(tied_states))

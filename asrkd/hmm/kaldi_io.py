@@ -56,7 +56,7 @@ class BinaryReader:
 
     def __init__(self, data: bytes, name: str):
         if not data.startswith(BINARY_HEADER):
-            cause = "it is empty" if not data else "is it text (copy it with --binary=true) or no Kaldi file?"
+            cause = "it is empty" if not data else "is it another program's, or compressed?"
             raise DataError(f"{name}: not a binary Kaldi file: {cause}")
         self.data = data
         self.name = name
@@ -65,8 +65,13 @@ class BinaryReader:
     @classmethod
     def open(cls, path: Path) -> "BinaryReader":
         """Read the whole file ``path``; DataError when it is missing or not Kaldi's binary format."""
+        return cls(cls.contents(path), str(path))
+
+    @staticmethod
+    def contents(path: Path) -> bytes:
+        """The bytes of ``path``; DataError when it is missing or a folder."""
         try:
-            return cls(path.read_bytes(), str(path))
+            return path.read_bytes()
         except FileNotFoundError:
             raise DataError(f"{path} is missing") from None
         except IsADirectoryError:

@@ -15,17 +15,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_fields, write_json
+from asrkd.core.files import atomic_write, read_fields, read_json, write_json
 from asrkd.hmm.event_map import ContextTree, read_tree
 from asrkd.hmm.gmm import DiagGmms, FloatArray, read_gmms
 from asrkd.hmm.gmm_features import SplicedTransform, read_transform
-from asrkd.hmm.kaldi_io import BINARY_HEADER, BinaryReader
+from asrkd.hmm.kaldi_io import BINARY_HEADER
+from asrkd.hmm.kaldi_text import open_kaldi
 from asrkd.hmm.transitions import TransitionModel, TransitionTables, read_transition_model
 from asrkd.lang.phones import read_symbols, write_symbols
 
 MODEL = "final.mdl"
 TREE = "tree"
 DESCRIPTION = "tied_states.json"
+GMM_INPUT = "gmm_input"
+"""Field of the description, where the Gaussians are over other features than MFCC with deltas: which."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,17 @@ class TiedStates:
         model = cls(tree, transitions, gmms, read_symbols(folder / "phones.txt"), transform)
         if (folder / DESCRIPTION).is_file() and read_fields(folder / DESCRIPTION, hash=str)["hash"] != model.hash:
             raise MismatchError(f"{folder}: tied_states.json is of another tree: were files of two models mixed?")
+        return model
+
+    @classmethod
+    def load_gmm(cls, folder: Path) -> "TiedStates":
+        """As `load`, to use its Gaussians. MismatchError where they are over features that can't be computed here."""
+        model = cls.load(folder)
+        if (folder / DESCRIPTION).is_file() and (seen := read_json(folder / DESCRIPTION).get(GMM_INPUT)):
+            raise MismatchError(
+                f"{folder}: its Gaussians are over {seen}, which are not computed here, so that they can neither "
+                "align nor decode: nets of these tied states can decode, and Kaldi aligns (steps/align_*.sh)"
+            )
         return model
 
     def write(self, folder: Path, **details: Any) -> dict[str, Any]:
@@ -136,8 +150,8 @@ class TiedStates:
 
 
 def read_model(path: Path) -> tuple[TransitionModel, DiagGmms]:
-    """Read a ``final.mdl``. DataError for chain and neural models, and, naming the byte, for damage."""
-    reader = BinaryReader.open(path)
+    """Read a ``final.mdl``, binary or text. DataError for chain and neural models, and, naming the byte, for damage."""
+    reader = open_kaldi(path)
     return read_transition_model(reader), read_gmms(reader)
 
 

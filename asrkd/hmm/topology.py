@@ -15,8 +15,14 @@ from asrkd.hmm.kaldi_io import (
     write_int_vector,
     write_token,
 )
+from asrkd.hmm.kaldi_text import TextReader
 
 NO_PDF = -1
+
+_CHAIN = (
+    "its topology has self-loop pdf-classes: a chain model, which is not supported, since it is not trained on one "
+    "label a frame; give the triphone GMM that its alignments came from"
+)
 
 
 @dataclass(frozen=True)
@@ -95,17 +101,21 @@ class Topology:
 
 def read_topology(path: Path) -> Topology:
     """Read a ``topo`` file (Kaldi's text format), through Kaldi's own parser."""
-    import kaldi_hmm_gmm
-
     if not path.is_file():
         raise DataError(f"{path} is missing: is {path.parent} a lang dir?")
-    text = path.read_text(encoding="utf-8", errors="replace")
+    return parse_topology(path.read_text(encoding="utf-8", errors="replace"), str(path))
+
+
+def parse_topology(text: str, where: str) -> Topology:
+    """The topology of Kaldi's text format; ``where`` names it in errors. Raises DataError for chain topologies."""
+    import kaldi_hmm_gmm
+
     if not re.match(r"\s*<Topology>.*</Topology>\s*$", text, re.DOTALL):
-        raise DataError(f"{path}: no <Topology> ... </Topology>: cut short, or another file?")
+        raise DataError(f"{where}: no <Topology> ... </Topology>: cut short, or another file?")
     if "PdfClass>" in text.replace("<PdfClass>", ""):
-        raise DataError(f"{path}: has self-loop pdf-classes, as chain models do: they are not supported")
+        raise DataError(f"{where}: {_CHAIN}")
     parsed = kaldi_hmm_gmm.HmmTopology()
-    with kaldi_errors(str(path)):
+    with kaldi_errors(where):
         parsed.read(text)
         phones, phone_to_entry, entries = parsed.__getstate__()
     return Topology(
@@ -118,16 +128,15 @@ def read_topology(path: Path) -> Topology:
     )
 
 
-def read_binary_topology(reader: BinaryReader) -> Topology:
+def read_model_topology(reader: BinaryReader) -> Topology:
     """Read the topology inside a model file. Raises DataError for chain models and damaged bytes."""
+    if isinstance(reader, TextReader):
+        return parse_topology(reader.until("</Topology>"), reader.name)
     reader.expect("<Topology>")
     phones, phone_to_entry = reader.int_vector(), reader.int_vector()
     size = reader.integer()
     if size == -1:
-        raise DataError(
-            f"{reader.name}: its topology has self-loop pdf-classes: a chain model, which is not supported; "
-            "give the tri-phone GMM model that its alignments came from"
-        )
+        raise DataError(f"{reader.name}: {_CHAIN}")
     if not 0 < size <= len(reader.data):
         raise reader.error(f"{size} topology entries can't follow")
     entries = tuple(tuple(_read_state(reader) for _ in range(reader.count("states", 10))) for _ in range(size))

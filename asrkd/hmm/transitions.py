@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from asrkd.core.errors import DataError
 from asrkd.hmm.event_map import ContextTree
 from asrkd.hmm.kaldi_io import BinaryReader, kaldi_errors, write_float_vector, write_int, write_token
-from asrkd.hmm.topology import NO_PDF, Topology, read_binary_topology
+from asrkd.hmm.topology import NO_PDF, Topology, read_model_topology
 
 Int32Array = NDArray[np.int32]
 IntArray = NDArray[np.int64]
@@ -150,7 +150,7 @@ def read_transition_model(reader: BinaryReader) -> TransitionModel:
     if reader.peek_token() == "<Nnet3>":
         raise DataError(f"{reader.name}: a bare neural network (nnet3): give the GMM model of its alignments")
     reader.expect("<TransitionModel>")
-    topology = read_binary_topology(reader)
+    topology = read_model_topology(reader)
     if reader.expect("<Triples>", "<Tuples>") == "<Tuples>":
         raise DataError(f"{reader.name}: its states have self-loop pdfs: a chain model, which is not supported")
     count = reader.count("transition-states", 15)

@@ -50,7 +50,7 @@ def net_frame_scores(
 def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work: Path) -> dict[str, Any]:
     """The same of a GMM, whose posteriors are likelihoods times the alignment's priors, normalised."""
     features, alignment = FeatureDir.open(features_dir), Alignment.open(alignment_dir)
-    tied_states = TiedStates.load(model)
+    tied_states = TiedStates.load_gmm(model)
     seen = GmmFeatures(features, tied_states.transform)
     alignment.check_tied_states(tied_states.hash, str(model))
     log_priors = alignment.log_priors

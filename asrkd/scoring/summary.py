@@ -15,8 +15,9 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
+from asrkd.core.archive import read_scp
 from asrkd.core.config import STRICT
-from asrkd.core.datadir import read_data_dir
+from asrkd.core.datadir import read_durations
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json
 from asrkd.core.stage import describe
@@ -38,7 +39,22 @@ PAIRS = (
 )
 
 ORDER = (
-    *("corpus", "all", "split", "data", "fbank", "mfcc", "lang", "mono", "tri", "ali", "graph", "teachers", "tune"),
+    *(
+        "corpus",
+        "all",
+        "split",
+        "data",
+        "features",
+        "fbank",
+        "mfcc",
+        "lang",
+        "mono",
+        "tri",
+        "ali",
+        "graph",
+        "teachers",
+        "tune",
+    ),
     *("chosen", "soft_targets", "student", "student_labelled", "student_small", "eval"),
 )
 
@@ -194,12 +210,12 @@ def _comparisons(
 
 def _data(experiment: Path) -> dict[str, Any]:
     sets = {}
-    for folder in sorted(path for path in (experiment / "data").iterdir() if (path / "wav.scp").is_file()):
-        data = read_data_dir(folder, allow_pipes=True)  # no audio is read, no command run
+    for folder in sorted(path for path in (experiment / "data").iterdir() if (path / "utt2dur").is_file()):
+        durations, speakers = read_durations(folder), read_scp(folder / "utt2spk")
         sets[folder.name] = {
-            "hours": round(data.seconds / 3600, 4),
-            "utterances": len(data.wav),
-            "speakers": len(set(data.utt2spk.values())),
+            "hours": round(sum(durations.values()) / 3600, 4),
+            "utterances": len(speakers),
+            "speakers": len(set(speakers.values())),
         }
     return sets
 

@@ -18,14 +18,14 @@ Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Verb:
-    """``plan(arguments, section)`` returns the stage to run, or None when it did its work itself."""
+    """``plan(arguments, section)`` returns the stage or stages to run, or None when it did its work itself."""
 
     name: str
     help: str
     example: str
     section: str | None
     arguments: Sequence[Argument]
-    plan: Callable[[Namespace, Section], Stage | None]
+    plan: Callable[[Namespace, Section], Stage | Sequence[Stage] | None]
 
 
 def path(name: str, text: str, **options: Any) -> Argument:

@@ -12,7 +12,8 @@ import pytest
 from asrkd.cli import main
 from asrkd.core.datadir import DataDir, read_data_dir, write_data_dir
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.corpora.kaldi_data import audio_entry, export_data
+from asrkd.corpora.kaldi_data import audio_entry, export_data, import_data
+from asrkd.features.kaldi import ImportFeaturesConfig, import_features
 
 
 def sorted_in_c(lines: list[str], *options: str) -> list[str]:
@@ -81,7 +82,8 @@ def test_with_features(tiny_data: Path, tmp_path: Path) -> None:
     assert main(["fbank", "--set=fbank.num_mel_bins=8", str(tiny_data), features]) == 0
     assert main(["export-data", "--features", features, str(tiny_data), str(output)]) == 0
     validate(output, feats=True)
-    assert main(["import-features", str(output), str(tmp_path / "again")]) == 0
+    (tmp_path / "again").mkdir()
+    import_features(ImportFeaturesConfig(), output, tmp_path / "again")
     ours, again = ((tmp_path / name / "utt2num_frames").read_bytes() for name in ("fbank", "again"))
     assert ours == again
     other = read_data_dir(tiny_data).subset(["spk0-0", "spk1-2"])
@@ -129,3 +131,52 @@ def test_spaces_of_other_kinds_are_made_plain(tiny_data: Path, tmp_path: Path) -
     (tmp_path / "out").mkdir()
     export_data(tmp_path / "changed", tmp_path / "out")
     validate(tmp_path / "out")
+
+
+def kaldi_data(folder: Path, **files: str) -> Path:
+    folder.mkdir()
+    content = {"utt2spk": "s-1 s\ns-2 s\n", "text": "s-1 ONE TWO\ns-2 THREE\n", **files}
+    for name, text in content.items():
+        (folder / name.replace("_", ".")).write_text(text)
+    return folder
+
+
+def test_a_data_dir_of_kaldis_is_taken_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Paths hold from anywhere, commands are not run, and what lies beside changes nothing."""
+    monkeypatch.chdir(tmp_path)
+    data = kaldi_data(tmp_path / "s5", wav_scp=f"s-1 a.wav\ns-2 touch {tmp_path}/ran; cat b.wav |\n", feats_scp="x y\n")
+    (tmp_path / "out").mkdir()
+    assert import_data(data, tmp_path / "out") == {"utterances": 2, "speakers": 1}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["spk2utt", "text", "utt2spk", "wav.scp"]
+    taken = read_data_dir(tmp_path / "out", allow_pipes=True)
+    assert taken.wav == {"s-1": f"{tmp_path}/a.wav", "s-2": f"touch {tmp_path}/ran; cat b.wav |"}
+    assert taken.text == {"s-1": "ONE TWO", "s-2": "THREE"}
+    assert not (tmp_path / "ran").exists()
+
+
+def test_segments_have_lengths_but_no_audio_of_their_own(tmp_path: Path) -> None:
+    segments = "s-1 rec 0.50 2.00\ns-2 rec 2.00 2.75\n"
+    data = kaldi_data(tmp_path / "s5", wav_scp="rec rec.wav\n", segments=segments)
+    with pytest.raises(DataError, match=r"segments: utterances that are parts of recordings.*cut them out"):
+        read_data_dir(data)
+    (tmp_path / "out").mkdir()
+    import_data(data, tmp_path / "out")
+    assert not (tmp_path / "out" / "wav.scp").exists()
+    assert lines_of(tmp_path / "out" / "utt2dur") == ["s-1 1.5000", "s-2 0.7500"]
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"utt2spk": "s-1 s\n"}, "s-2 is in only one of text and utt2spk"),
+        ({"wav_scp": "s-1 a.wav\n"}, r"s-2 is in only one of wav\.scp and utt2spk \(1 such\): utils/fix_data_dir"),
+        ({"text": "s-1 ONE\ns-2\n"}, "s-2 has an empty transcript"),
+        ({"utt2spk": ""}, "holds no utterances"),
+        ({"segments": "s-1 rec 0 x\n"}, "segments: s-1: '0 x' is no number of seconds"),
+        ({"segments": "s-1 rec\n"}, "segments: s-1: .*is no number of seconds"),
+    ],
+)
+def test_data_dirs_of_kaldis_that_do_not_fit(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises((DataError, MismatchError), match=message):
+        import_data(kaldi_data(tmp_path / "s5", **files), tmp_path / "out")

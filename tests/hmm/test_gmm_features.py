@@ -69,6 +69,10 @@ def test_the_files_are_kaldis(tmp_path: Path) -> None:
     back = read_transform(tmp_path)
     assert back is not None
     assert back.window == Window(4, 4)  # what Kaldi's splice-feats takes
+    (tmp_path / "final.mat").write_text(" [\n  1 0.5\n  -2 0 ]\n")  # --binary=false
+    back = read_transform(tmp_path)
+    assert back is not None
+    np.testing.assert_array_equal(back.matrix, [[1, 0.5], [-2, 0]])
     (tmp_path / "final.mat").unlink()
     assert read_transform(tmp_path) is None
 

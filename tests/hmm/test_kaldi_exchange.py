@@ -166,8 +166,8 @@ def test_other_models_are_refused_in_one_line(
     (kaldi / "final.mdl").write_bytes(b"\0B" + content(triphone))
     with pytest.raises(DataError, match=message):
         import_tied_states(kaldi, tmp_path)
-    assert main(["import-tied-states", str(kaldi), str(tmp_path / "out")]) == 1
-    assert capsys.readouterr().err.splitlines()[-1].startswith("asrkd import-tied-states: error: ")
+    assert main(["import-kaldi", str(kaldi), str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.splitlines()[-1].startswith("asrkd import-kaldi: error: ")
 
 
 def half(path: Path) -> None:
@@ -175,18 +175,18 @@ def half(path: Path) -> None:
 
 
 SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
-    "half a model": (lambda kaldi: half(kaldi / "final.mdl"), "import-tied-states", "cut short or damaged"),
-    "half a tree": (lambda kaldi: half(kaldi / "tree"), "import-tied-states", "cut short or damaged"),
-    "no archive 2": (lambda kaldi: (kaldi / "ali.2.gz").unlink(), "import-alignment", "ali.2.gz is missing"),
-    "half an archive": (lambda kaldi: half(kaldi / "ali.2.gz"), "import-alignment", "ends too early or is damaged"),
+    "half a model": (lambda kaldi: half(kaldi / "final.mdl"), "tri", "cut short or damaged"),
+    "half a tree": (lambda kaldi: half(kaldi / "tree"), "tri", "cut short or damaged"),
+    "no archive 2": (lambda kaldi: (kaldi / "ali.2.gz").unlink(), "ali/train", "ali.2.gz is missing"),
+    "half an archive": (lambda kaldi: half(kaldi / "ali.2.gz"), "ali/train", "ends too early or is damaged"),
     "text": (
         lambda kaldi: (kaldi / "ali.1.gz").write_text("Once upon"),
-        "import-alignment",
+        "ali/train",
         "not compressed with gzip",
     ),
     "prose": (
         lambda kaldi: (kaldi / "ali.1.gz").write_bytes(gzip.compress(b"Once upon a time\n")),
-        "import-alignment",
+        "ali/train",
         "Once: no integer vector",
     ),
 }
@@ -194,16 +194,17 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
 
 @pytest.mark.parametrize("kind", sorted(SPOILT))
 def test_damage_is_one_line_and_exit_code_1(
-    kind: str, kaldi: Path, triphone_dir: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    kind: str, kaldi: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    spoil, verb, message = SPOILT[kind]
+    spoil, part, message = SPOILT[kind]
     spoil(kaldi)
-    more, output = [str(triphone_dir), str(data)] if verb == "import-alignment" else [], kaldi.with_name("out")
-    assert main([verb, str(kaldi), *more, str(output)]) == 1
+    output = kaldi.with_name("out")
+    assert main(["import-kaldi", f"--data=train={data}", str(kaldi), str(output)]) == 1
     error = capsys.readouterr().err
     assert error.count("error:") == 1
     assert message in error.splitlines()[-1]
-    assert not output.exists()
+    assert not (output / part).exists()
+    assert (output / "tri").is_dir() is (part != "tri")
 
 
 def test_jobs_and_models_of_an_export(triphone_dir: Path, mono_dir: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from asrkd.core.errors import DataError
 from asrkd.hmm.kaldi_io import BINARY_HEADER, BinaryReader, write_int, write_int_vector, write_token
-from asrkd.hmm.topology import Topology, read_binary_topology, read_topology
+from asrkd.hmm.topology import Topology, read_model_topology, read_topology
 from asrkd.lang.topo import topology_text
 
 
@@ -28,7 +28,7 @@ def test_states_and_shortest_ways(topology: Topology) -> None:
 def test_both_forms_lose_nothing(topology: Topology, tmp_path: Path) -> None:
     (tmp_path / "again").write_text(topology.to_text())
     assert read_topology(tmp_path / "again") == topology
-    assert read_binary_topology(BinaryReader(BINARY_HEADER + topology.to_bytes(), "m")) == topology
+    assert read_model_topology(BinaryReader(BINARY_HEADER + topology.to_bytes(), "m")) == topology
 
 
 def test_kaldi_sees_the_same(topology: Topology) -> None:
@@ -40,7 +40,7 @@ def test_kaldis_own_model_holds_the_topology_of_its_lang_dir(kaldi_dir: Path) ->
     reader = BinaryReader.open(kaldi_dir / "final.mdl")
     reader.expect("<TransitionModel>")
     begin = reader.offset
-    topology = read_binary_topology(reader)
+    topology = read_model_topology(reader)
     assert topology == read_topology(kaldi_dir.parent / "lang" / "topo")
     assert topology.to_bytes() == reader.data[begin : reader.offset]
 
@@ -57,7 +57,7 @@ def test_malformed_text_is_refused(tmp_path: Path, text: str) -> None:
 def test_chain_models_are_refused(tmp_path: Path) -> None:
     chain = write_token("<Topology>") + write_int_vector([1]) + write_int_vector([-1, 0]) + write_int(-1) + write_int(1)
     with pytest.raises(DataError, match="chain model, which is not supported"):
-        read_binary_topology(BinaryReader(BINARY_HEADER + chain, "final.mdl"))
+        read_model_topology(BinaryReader(BINARY_HEADER + chain, "final.mdl"))
     (tmp_path / "topo").write_text(
         topology_text([1], [], 1, 1).replace("<PdfClass> 0", "<ForwardPdfClass> 0 <SelfLoopPdfClass> 1")
     )

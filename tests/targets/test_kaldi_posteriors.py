@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import kaldi_native_io
 import numpy as np
 import pytest
 import torch
@@ -96,9 +97,8 @@ def test_weights_are_the_stored_posteriors(archive: SoftTargetArchive, tmp_path:
 
 
 def test_the_wheel_reads_it(archive: SoftTargetArchive, tmp_path: Path) -> None:
-    native_io = pytest.importorskip("kaldi_native_io")
     found = exported(archive, tmp_path, renormalise=False)
-    with native_io.SequentialPosteriorReader(f"scp:{tmp_path / 'post' / 'post.scp'}") as reader:
+    with kaldi_native_io.SequentialPosteriorReader(f"scp:{tmp_path / 'post' / 'post.scp'}") as reader:
         read = {utt_id: [[(pdf, weight) for pdf, weight in frame] for frame in value] for utt_id, value in reader}
     assert read == found
 
