@@ -72,7 +72,7 @@ def test_impossible_warps(tmp_path: Path, value: str, message: str) -> None:
     with pytest.raises(DataError, match=f"utt2warp: {message}"):
         read_data_dir(tmp_path)
     (tmp_path / "utt2warp").write_text("a-1 1\n")
-    with pytest.raises(DataError, match="a-2 has audio in wav.scp but no line in utt2warp"):
+    with pytest.raises(DataError, match=r"a-2 has audio in wav\.scp but no line in utt2warp"):
         read_data_dir(tmp_path)
 
 
