@@ -17,6 +17,7 @@ stop_stage=10
 jobs=$(nproc 2>/dev/null || echo 2)
 num_teachers= # empty: the configuration's
 speed_perturb=false
+augment=
 tests=${tests:-test}
 with_transfer=${with_transfer:-true}
 ablate_transfer=${ablate_transfer:-false}
@@ -31,6 +32,7 @@ $own_usage  --stage N         first stage to run (default $stage)
   --jobs N          processes (default: the number of cores, $jobs)
   --num-teachers N  size of the ensemble (default: the configuration's, 5 where it is silent)
   --speed-perturb B true: train on copies at 0.9 and 1.1 times the speed too (default $speed_perturb)
+  --augment KINDS   train nets on copies too: any of "speed noise room vtlp", speed as by --speed-perturb (default: none)
 stages: 1 corpus  2 features  3 language  4 tied states  5 graph, GMM decode  6 teachers  7 choice of T and alpha, soft targets
         8 students  9 decoding and scores  10 report
 END
@@ -39,7 +41,7 @@ fail() { echo "run.sh $recipe: error: $*" >&2; exit 1; }
 
 while [ $# -gt 0 ]; do
   name=${1#--}
-  case " stage stop-stage config exp jobs num-teachers speed-perturb $own_options " in
+  case " stage stop-stage config exp jobs num-teachers speed-perturb augment $own_options " in
     *" $name "*)
       [ $# -ge 2 ] || fail "$1 needs a value (see -h)"
       printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
@@ -52,6 +54,14 @@ for name in stage stop_stage jobs ${num_teachers:+num_teachers}; do
   [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
 done
 [[ $speed_perturb =~ ^(true|false)$ ]] || fail "--speed-perturb '$speed_perturb' is neither true nor false"
+kinds= # of copies that keep the originals' timing and so their alignment
+for name in $augment; do
+  case "$name" in
+    speed) speed_perturb=true ;;
+    noise | room | vtlp) kinds+=${kinds:+,}$name ;;
+    *) fail "--augment '$name' is none of speed, noise, room, vtlp" ;;
+  esac
+done
 for name in ${needed_options:-}; do
   name=${name//-/_}
   [ -n "${!name}" ] || fail "--${name//_/-} is needed (see -h)"
@@ -90,23 +100,30 @@ evaluate() { # system, kind of features, model or models; a GMM comes as --gmm=M
   done
 }
 
-train_part=train
+train_part=train # what tied states are trained on
 if [ "$speed_perturb" = true ]; then train_part=train_sp; fi
+net_part=$train_part # what nets are
+if [ -n "$kinds" ]; then net_part=train_aug; fi
 labelled="$train_part dev $tests"
 teachers=$(seq -f "$exp/teachers/%g" "$num_teachers")
 dev="--dev-features $exp/fbank/dev --dev-alignment $exp/ali/dev"
-train_set="--features $exp/fbank/$train_part --alignment $exp/ali/$train_part $dev"
+train_set="--features $exp/fbank/$net_part --alignment $exp/ali/$net_part $dev"
 transfer= transfer_tune= # audio without transcripts: all, and the share on which T and alpha are tried
 if [ "$with_transfer" = true ]; then transfer=$exp/fbank/transfer transfer_tune=$exp/fbank/transfer_tune; fi
 
 if at 1; then
   make_data
   if [ "$speed_perturb" = true ]; then asrkd perturb "$exp/data/train" "$exp/data/train_sp"; fi
+  if [ -n "$kinds" ]; then
+    asrkd augment --set "augment.kinds=[$kinds]" "$exp/data/$train_part" "$exp/data/train_aug"
+  fi
   if [ "$with_transfer" = true ]; then asrkd subset "$exp/data/transfer" "$exp/data/transfer_tune"; fi
 fi
 
 if at 2; then
-  for part in $labelled ${transfer:+transfer transfer_tune}; do asrkd fbank "$exp/data/$part" "$exp/fbank/$part"; done
+  for part in $labelled ${kinds:+train_aug} ${transfer:+transfer transfer_tune}; do
+    asrkd fbank "$exp/data/$part" "$exp/fbank/$part"
+  done
   for part in $labelled; do asrkd mfcc "$exp/data/$part" "$exp/mfcc/$part"; done
 fi
 
@@ -121,6 +138,9 @@ if at 4; then
   for part in $labelled; do
     asrkd align "$exp/mfcc/$part" "$exp/data/$part" "$exp/lang" "$exp/tri" "$exp/ali/$part"
   done
+  if [ -n "$kinds" ]; then
+    asrkd align-copies "$exp/ali/$train_part" "$exp/data/train_aug" "$exp/tri" "$exp/ali/train_aug"
+  fi
 fi
 
 if at 5; then
@@ -144,7 +164,7 @@ if at 7; then
       --set "student_tune.loss.alpha=$2" "$tune/T$1.a$2"
   }
   for t in $temperatures; do
-    together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/fbank/$train_part" \
+    together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/fbank/$net_part" \
       ${transfer_tune:+--features "$transfer_tune"} $teachers "$tune/soft_targets.T$t"
   done
   finish
@@ -156,7 +176,7 @@ if at 7; then
   for a in $alphas; do together try "$best" "$a"; tried+=" $tune/T$best.a$a"; done
   finish
   asrkd choose --for student --for student_small $tried "$exp/chosen"
-  asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/fbank/$train_part" \
+  asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/fbank/$net_part" \
     ${transfer:+--features "$transfer"} $teachers "$exp/soft_targets"
 fi
 
