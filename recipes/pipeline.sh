@@ -21,8 +21,8 @@ stage=1
 stop_stage=10
 jobs=$(nproc 2>/dev/null || echo 2)
 num_teachers= # empty: the configuration's
-speed_perturb=false
 realign=false
+augment=
 tests=${tests:-test}
 with_transfer=${with_transfer:-true}
 ablate_transfer=${ablate_transfer:-false}
@@ -41,7 +41,8 @@ $own_usage  --stage N         first stage to run (default $stage)
   --jobs N          processes (default: the number of cores, $jobs)
   --num-teachers N  size of the ensemble (default: the configuration's, 5 where it is silent)
   --realign B       true: a first net aligns the speech anew for teachers and students (default $realign)
-  --speed-perturb B true: train on copies at 0.9 and 1.1 times the speed too (default $speed_perturb)
+  --augment KINDS   train on copies too, any of "speed noise room vtlp": at 0.9 and 1.1 times the speed; nets alone, with
+                    the alignment of their originals, in noise, in rooms, and with vocal tracts warped (default: none)
 stages: 1 corpus  2 features  3 language  4 tied states  5 graph, GMM decode  6 teachers  7 choice of T and alpha, soft targets
         8 students  9 decoding and scores  10 report
 END
@@ -50,7 +51,7 @@ fail() { echo "run.sh $recipe: error: $*" >&2; exit 1; }
 
 while [ $# -gt 0 ]; do
   name=${1#--}
-  case " stage stop-stage config exp jobs num-teachers realign speed-perturb $own_options " in
+  case " stage stop-stage config exp jobs num-teachers realign augment $own_options " in
     *" $name "*)
       [ $# -ge 2 ] || fail "$1 needs a value (see -h)"
       printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
@@ -62,8 +63,15 @@ done
 for name in stage stop_stage jobs ${num_teachers:+num_teachers}; do
   [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
 done
-for name in realign speed_perturb; do
-  [[ ${!name} =~ ^(true|false)$ ]] || fail "--${name//_/-} '${!name}' is neither true nor false"
+[[ $realign =~ ^(true|false)$ ]] || fail "--realign '$realign' is neither true nor false"
+train_part=train # what tied states are trained on
+kinds=           # of copies that keep their originals' timing, and so their alignment
+for name in $augment; do
+  case "$name" in
+    speed) train_part=train_sp ;;
+    noise | room | vtlp) kinds+=${kinds:+,}$name ;;
+    *) fail "--augment '$name' is none of speed, noise, room, vtlp" ;;
+  esac
 done
 for name in ${needed_options:-}; do
   name=${name//-/_}
@@ -106,13 +114,16 @@ frames() {
 }
 evaluate() { decode "$@"; frames "$@"; }
 
-train_part=train
-if [ "$speed_perturb" = true ]; then train_part=train_sp; fi
+net_part=$train_part # what nets are
+if [ -n "$kinds" ]; then net_part=train_aug; fi
 labelled="$train_part dev $tests"
 teachers=$(seq -f "$exp/teachers/%g" "$num_teachers")
 train_set() { # folder of alignments
   local features=$exp/$kind
-  echo "--features $features/$train_part --alignment $1/$train_part --dev-features $features/dev --dev-alignment $1/dev"
+  echo "--features $features/$net_part --alignment $1/$net_part --dev-features $features/dev --dev-alignment $1/dev"
+}
+copies_too() { # folder of alignments
+  if [ -n "$kinds" ]; then asrkd align-copies "$1/$train_part" "$exp/data/train_aug" "$exp/tri" "$1/train_aug"; fi
 }
 alignments=$exp/ali
 if [ "$realign" = true ]; then alignments=$exp/ali_net; fi
@@ -122,13 +133,18 @@ if [ "$with_transfer" = true ]; then unlabelled=$exp/$kind/transfer tune_set=$ex
 
 if at 1; then
   make_data
-  if [ "$speed_perturb" = true ]; then asrkd perturb "$exp/data/train" "$exp/data/train_sp"; fi
+  if [ "$train_part" = train_sp ]; then asrkd perturb "$exp/data/train" "$exp/data/train_sp"; fi
+  if [ -n "$kinds" ]; then
+    asrkd augment --set "augment.kinds=[$kinds]" "$exp/data/$train_part" "$exp/data/train_aug"
+  fi
   if [ "$tune_set" = "$exp/$kind/transfer_tune" ]; then asrkd subset "$exp/data/transfer" "$exp/data/transfer_tune"; fi
 fi
 
 if at 2; then
   if declare -F make_features >/dev/null; then make_features; else
-    for part in $labelled ${unlabelled:+transfer "$tune_part"}; do asrkd fbank "$exp/data/$part" "$exp/$kind/$part"; done
+    for part in $labelled ${kinds:+train_aug} ${unlabelled:+transfer "$tune_part"}; do
+      asrkd fbank "$exp/data/$part" "$exp/$kind/$part"
+    done
     for part in $labelled; do asrkd mfcc "$exp/data/$part" "$exp/mfcc/$part"; done
   fi
 fi
@@ -150,6 +166,7 @@ if at 4; then
   for part in $labelled; do
     asrkd align "$exp/mfcc/$part" "$exp/data/$part" "$exp/lang" "$exp/tri" "$exp/ali/$part"
   done
+  copies_too "$exp/ali"
 fi
 
 if at 5; then
@@ -163,6 +180,7 @@ if at 6; then
     for part in $labelled; do
       asrkd align "$exp/$kind/$part" "$exp/data/$part" "$exp/lang" "$exp/tri" "$exp/first_net" "$alignments/$part"
     done
+    copies_too "$alignments"
   fi
   for seed in $(seq "$num_teachers"); do
     together asrkd train --section teacher --seed "$seed" $train_set "$exp/teachers/$seed"
@@ -179,7 +197,7 @@ if at 7; then
       --set "student_tune.loss.alpha=$2" "$tune/T$1.a$2"
   }
   for t in $temperatures; do
-    together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/$kind/$train_part" \
+    together asrkd posteriors --set "posteriors.temperature=$t" --features "$exp/$kind/$net_part" \
       ${tune_set:+--features "$tune_set"} $teachers "$tune/soft_targets.T$t"
   done
   finish
@@ -191,7 +209,7 @@ if at 7; then
   for a in $alphas; do together try "$best" "$a"; tried+=" $tune/T$best.a$a"; done
   finish
   asrkd choose --for student --for student_small $tried "$exp/chosen"
-  asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/$kind/$train_part" \
+  asrkd posteriors --config "$exp/chosen/chosen.yaml" --features "$exp/$kind/$net_part" \
     ${unlabelled:+--features "$unlabelled"} $teachers "$exp/soft_targets"
 fi
 

@@ -1,4 +1,4 @@
-"""Reading audio: 16 kHz mono by contract, and whole. Samples are float32 in [-1, 1]."""
+"""Reading and writing audio: 16 kHz mono by contract, and whole. Samples are float32 in [-1, 1]."""
 
 import struct
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 import soundfile
 
 from asrkd.core.errors import DataError
+from asrkd.core.files import atomic_write
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +53,12 @@ def read_audio(path: Path, sample_rate: Hertz = SAMPLE_RATE) -> "NDArray[np.floa
     if not np.isfinite(samples).all():
         raise DataError(f"{path}: holds samples that are not finite numbers")
     return samples
+
+
+def write_audio(path: Path, samples: "NDArray[np.float32]", sample_rate: Hertz = SAMPLE_RATE) -> None:
+    """Write ``samples`` as 16-bit FLAC, whole or not at all; what passes full scale is clipped."""
+    with atomic_write(path, "wb") as file:
+        soundfile.write(file, np.clip(samples, -1, 1), sample_rate, format="FLAC", subtype="PCM_16")
 
 
 _UNREADABLE = (soundfile.LibsndfileError, RuntimeError, TypeError)  # TypeError: headerless .raw

@@ -15,10 +15,10 @@ import json
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from asrkd.core.errors import ConfigError
 from asrkd.core.files import read_lines
@@ -27,6 +27,19 @@ STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 """No unknown keys, no silent conversion ("3" is no 3), no NaN."""
 
 Config = TypeVar("Config")
+
+
+def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
+    if bounds[0] > bounds[1]:
+        raise ValueError("a range goes from the lower to the higher value")
+    return bounds
+
+
+Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
+"""Bounds that values are drawn between."""
+Factor = Annotated[float, Field(ge=0.5, le=2.0)]
+FactorRange = Annotated[tuple[Factor, Factor], AfterValidator(_ascending)]
+SecondsRange = Annotated[tuple[Annotated[float, Field(ge=0.01, le=5.0)], float], AfterValidator(_ascending)]
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

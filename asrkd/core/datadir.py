@@ -1,7 +1,9 @@
 """Data dirs, Kaldi's way: a folder of text files keyed by utterance id.
 
 ``wav.scp`` (utt_id path), ``text`` (utt_id WORDS; absent where there are no transcripts), ``utt2spk``, ``spk2utt``
-and ``utt2dur`` (seconds). Files are sorted by utterance id; every file has the same ids.
+and ``utt2dur`` (seconds). Where there are augmented copies, ``utt2warp`` (Kaldi's: by how much the front end warps the
+frequency axis) and ``utt2ali`` (the utterance whose alignment holds for it). Files are sorted by utterance id; every
+file has the same ids.
 """
 
 import io
@@ -9,7 +11,7 @@ import shlex
 import subprocess
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +26,17 @@ from asrkd.core.files import atomic_write, read_lines
 
 @dataclass(frozen=True)
 class DataDir:
-    """Utterances with their audio, speaker, length and, where known, words. Mappings are keyed by utt_id."""
+    """Utterances with their audio, speaker, length and, where known, words. Mappings are keyed by utt_id.
+
+    ``warps`` is empty where nothing is warped, ``aligned_as`` where each utterance has its own alignment.
+    """
 
     wav: Mapping[str, str]
     utt2spk: Mapping[str, str]
     durations: Mapping[str, Seconds]
     text: Mapping[str, str] | None = None
+    warps: Mapping[str, float] = field(default_factory=dict)
+    aligned_as: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def utt_ids(self) -> list[str]:
@@ -47,6 +54,8 @@ class DataDir:
             utt2spk={utt: self.utt2spk[utt] for utt in chosen},
             durations={utt: self.durations[utt] for utt in chosen} if self.durations else {},
             text=None if self.text is None else {utt: self.text[utt] for utt in chosen},
+            warps={utt: self.warps[utt] for utt in chosen} if self.warps else {},
+            aligned_as={utt: self.aligned_as[utt] for utt in chosen} if self.aligned_as else {},
         )
 
     def audio(self, utt_id: str, sample_rate: Hertz = SAMPLE_RATE) -> NDArray[np.float32]:
@@ -86,6 +95,10 @@ def write_data_dir(folder: Path, data: DataDir) -> None:
         _write(folder / "utt2dur", ((utt, f"{data.durations[utt]:.4f}") for utt in order))
     if data.text is not None:
         _write(folder / "text", ((utt, data.text[utt]) for utt in order))
+    if data.warps:
+        _write(folder / "utt2warp", ((utt, f"{data.warps[utt]:.4f}") for utt in order))
+    if data.aligned_as:
+        _write(folder / "utt2ali", ((utt, data.aligned_as[utt]) for utt in order))
 
 
 def read_data_dir(folder: Path, allow_pipes: bool = False) -> DataDir:
@@ -106,6 +119,8 @@ def read_data_dir(folder: Path, allow_pipes: bool = False) -> DataDir:
         utt2spk=_table(folder / "utt2spk"),
         durations=read_durations(folder),
         text=_table(folder / "text", may_be_empty=True) if (folder / "text").is_file() else None,
+        warps=_numbers(folder / "utt2warp", "to warp by"),
+        aligned_as=_table(folder / "utt2ali") if (folder / "utt2ali").is_file() else {},
     )
     validate(data, str(folder))
     return data
@@ -157,8 +172,12 @@ def validate(data: DataDir, where: str) -> None:
         raise DataError(f"{where}: holds no utterances")
     audio = set(data.wav)
     _same_ids(where, audio, "utt2spk", set(data.utt2spk))
-    if data.durations:
-        _same_ids(where, audio, "utt2dur", set(data.durations))
+    for name, table in (("utt2dur", data.durations), ("utt2warp", data.warps), ("utt2ali", data.aligned_as)):
+        if table:
+            _same_ids(where, audio, name, set(table))
+    for utt, warp in data.warps.items():
+        if not 0.5 <= warp <= 2:
+            raise DataError(f"{where}: utt2warp: {utt}: {warp:g} is outside 0.5 ... 2: 1 leaves it as it is")
     if data.text is not None:
         _same_ids(where, audio, "text", set(data.text))
         for utt, words in data.text.items():
@@ -179,6 +198,17 @@ def _same_ids(where: str, audio: set[str], name: str, ids: set[str]) -> None:
 def _write(path: Path, rows: Iterable[tuple[str, str]]) -> None:
     with atomic_write(path) as file:
         file.writelines(f"{key} {value}\n" for key, value in rows)
+
+
+def _numbers(path: Path, what: str) -> dict[str, float]:
+    """The table ``path``, of numbers; empty where there is no such file."""
+    numbers: dict[str, float] = {}
+    for utt, value in (_table(path) if path.is_file() else {}).items():
+        try:
+            numbers[utt] = float(value)
+        except ValueError:
+            raise DataError(f"{path}: {utt}: {value!r} is no number {what}") from None
+    return numbers
 
 
 def _table(path: Path, may_be_empty: bool = False) -> dict[str, str]:

@@ -62,6 +62,8 @@ def export_data(data_dir: Path, work: Path, features: Path | None = None) -> dic
     _write(work / "spk2utt", ((spk, " ".join(utts)) for spk, utts in spk2utt(data.utt2spk).items()))
     if data.durations:
         _write(work / "utt2dur", ((utt, f"{data.durations[utt]:.4f}") for utt in order))
+    if data.warps:
+        _write(work / "utt2warp", ((utt, f"{data.warps[utt]:.4f}") for utt in order))
     if data.text is not None:
         _check_text(data_dir, data.text)
         _write(work / "text", ((utt, " ".join(data.text[utt].split())) for utt in order))

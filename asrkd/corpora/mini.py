@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-import soundfile
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from asrkd.core.audio import SAMPLE_RATE, Seconds, audio_seconds
-from asrkd.core.config import STRICT
+from asrkd.core.audio import SAMPLE_RATE, Seconds, audio_seconds, write_audio
+from asrkd.core.config import STRICT, FactorRange, Range, SecondsRange
 from asrkd.core.errors import DataError
 from asrkd.core.files import atomic_write, read_lines
 from asrkd.core.parallel import map_shards
@@ -30,17 +29,6 @@ from asrkd.corpora.voices import DEV_VOICES, TEST_VOICES, TRAIN_VOICES, BaseVoic
 
 Part = Literal["train", "dev", "test", "transfer"]
 
-
-def _ascending(bounds: tuple[float, float]) -> tuple[float, float]:
-    if bounds[0] > bounds[1]:
-        raise ValueError("a range goes from the lower to the higher value")
-    return bounds
-
-
-Range = Annotated[tuple[float, float], AfterValidator(_ascending)]
-Factor = Annotated[float, Field(ge=0.5, le=2.0)]
-FactorRange = Annotated[tuple[Factor, Factor], AfterValidator(_ascending)]
-PositiveRange = Annotated[tuple[Annotated[float, Field(ge=0.01, le=5.0)], float], AfterValidator(_ascending)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Jitter = Annotated[float, Field(ge=0.0, le=0.3)]
 Length = Annotated[float, Field(gt=0.0)]
@@ -72,7 +60,7 @@ class Conditions:
     """Speech over noise, in dB. Every utterance has some noise."""
     noises: Annotated[tuple[NoiseKind, ...], Field(min_length=1)] = ("white", "pink", "babble")
     reverb_probability: Share = 0.4
-    reverb_t60: PositiveRange = (0.15, 0.5)
+    reverb_t60: SecondsRange = (0.15, 0.5)
     """Seconds in which the sound in the room decays by 60 dB."""
     reverb_ratio_db: Range = (0.0, 12.0)
     """Direct sound over reverberation, in dB."""
@@ -239,8 +227,7 @@ def _make_chapter(config: CorpusConfig, chapter: Chapter, babble: Samples, work:
     partial.mkdir(parents=True)
     for utt_id, text in chapter.prompts.items():
         samples = _utterance(config, chapter, utt_id, text, babble)
-        with atomic_write(partial / f"{utt_id}.flac", "wb") as file:
-            soundfile.write(file, samples, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        write_audio(partial / f"{utt_id}.flac", samples)
     if chapter.part != "transfer":
         with atomic_write(partial / f"{chapter.speaker.id}-{chapter.id}.trans.txt") as file:
             file.writelines(f"{utt_id} {text}\n" for utt_id, text in chapter.prompts.items())
@@ -265,7 +252,7 @@ def _utterance(config: CorpusConfig, chapter: Chapter, utt_id: str, text: str, b
         samples = acoustics.reverberate(samples, rng.uniform(*conditions.reverb_t60), ratio, rng)
     kind = conditions.noises[int(rng.integers(len(conditions.noises)))]
     snr: Decibels = rng.uniform(*conditions.snr_db)
-    samples = samples + acoustics.noise(kind, len(samples), rng, babble) * np.float32(loudness * 10 ** (-snr / 20))
+    samples = acoustics.mix(samples, acoustics.noise(kind, len(samples), rng, babble), loudness, snr)
     return acoustics.finish(samples, rng.uniform(*conditions.level_db))
 
 

@@ -1,1 +1,1 @@
-"""Filterbanks and MFCC, normalisation per speaker, context windows, perturbation."""
+"""Filterbanks and MFCC, normalisation per speaker, context windows."""

@@ -11,7 +11,7 @@ from asrkd.core.archive import write_sharded
 from asrkd.core.audio import Seconds
 from asrkd.core.datadir import read_data_dir
 from asrkd.core.device import choose_device
-from asrkd.core.errors import DataError
+from asrkd.core.errors import ConfigError, DataError
 from asrkd.features.frontend import FeatureConfig, Features, compute_native, compute_torchaudio
 from asrkd.features.store import write_feature_dir
 
@@ -22,10 +22,12 @@ def extract(
     """Write the feature folder of ``data_dir`` into ``work``. Archives that stand there already are kept.
 
     Raises DataError for audio that is missing, cut short or of another rate, utterances shorter than one frame, and
-    features that are not finite; each names the utterance.
+    features that are not finite; each names the utterance. ConfigError where a backend can't warp as utt2warp says.
     """
     data = read_data_dir(data_dir, allow_pipes)
     backend, device = _backend(config)
+    if backend == "native" and any(warp != 1 for warp in data.warps.values()):
+        raise ConfigError(f"{data_dir / 'utt2warp'}: backend native can't warp: set backend to auto or torchaudio")
 
     def compute(utt_id: str) -> Features:
         try:
@@ -35,7 +37,7 @@ def extract(
         if backend == "native":
             features = compute_native(samples, config)
         else:
-            features = compute_torchaudio(samples, config, device)
+            features = compute_torchaudio(samples, config, device, data.warps.get(utt_id, 1.0))
         return _checked(features, f"{data_dir}: {utt_id}", len(samples) / config.sample_rate, config)
 
     # One process feeds a GPU; on CPUs each worker computes its own share.

@@ -22,6 +22,11 @@ Features = NDArray[np.float32]
 
 INT16_RANGE = 32768.0
 
+WARP_LOW = 80.0
+"""Hz above low_freq from which frequencies are warped by the whole factor; Kaldi's default, 100 Hz for low_freq 20."""
+WARP_HIGH = 0.6
+"""Of high_freq, up to which they are: 4.8 kHz of 8, as Jaitly and Hinton 2013 have it."""
+
 
 @dataclass(frozen=True, config=STRICT)
 class FeatureConfig:
@@ -87,8 +92,13 @@ def compute_native(samples: Samples, config: FeatureConfig) -> Features:
     return np.stack([online.get_frame(index) for index in range(count)]).astype(np.float32)
 
 
-def compute_torchaudio(samples: Samples, config: FeatureConfig, device: str = "cpu") -> Features:
-    """The same by torchaudio's Kaldi-compatible front end, on ``device``."""
+def compute_torchaudio(samples: Samples, config: FeatureConfig, device: str = "cpu", warp: float = 1.0) -> Features:
+    """The same by torchaudio's Kaldi-compatible front end, on ``device``.
+
+    ``warp`` moves what lies at a frequency to ``warp`` times it, below about WARP_HIGH; above, the axis is bent so that
+    it still ends at high_freq (Kaldi's piecewise linear warping, equation 1 of Jaitly and Hinton 2013). Audio shorter
+    than one frame is not warped. Raises ConfigError where the band is too narrow for it.
+    """
     if len(samples) * 1000 < config.sample_rate * config.frame_length_ms:
         return compute_native(samples, config)  # torchaudio does not mirror audio shorter than a frame
     import torch
@@ -106,6 +116,7 @@ def compute_torchaudio(samples: Samples, config: FeatureConfig, device: str = "c
         "high_freq": config.high_freq,
         "dither": 0.0,
         "use_energy": False,
+        **_warping(config, warp),
     }
     waveform = torch.from_numpy(samples).to(device)[None] * INT16_RANGE
     if config.kind == "fbank":
@@ -113,3 +124,13 @@ def compute_torchaudio(samples: Samples, config: FeatureConfig, device: str = "c
     else:
         features = kaldi.mfcc(waveform, num_ceps=config.num_ceps, **options)
     return features.cpu().numpy().astype(np.float32)
+
+
+def _warping(config: FeatureConfig, warp: float) -> dict[str, float]:
+    if warp == 1:
+        return {}
+    top = config.high_freq if config.high_freq > 0 else config.sample_rate / 2 + config.high_freq
+    low, high = config.low_freq + WARP_LOW, WARP_HIGH * top
+    if not low * max(1, warp) < high * min(1, warp):
+        raise ConfigError(f"{config.low_freq:g} to {top:g} Hz are too narrow a band to warp by {warp:g}")
+    return {"vtln_low": low, "vtln_high": high, "vtln_warp": warp}

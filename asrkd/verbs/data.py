@@ -64,12 +64,22 @@ def plan_subset(arguments: Namespace, section: Section) -> Stage:
 
 def plan_perturb(arguments: Namespace, section: Section) -> Stage:
     def run(work: Path) -> Mapping[str, Any]:
-        from asrkd.features.perturb import SpeedConfig, perturb_speed
+        from asrkd.corpora.perturb import SpeedConfig, perturb_speed
 
         config = parse(SpeedConfig, section, where(arguments))
         return perturb_speed(config, arguments.data, arguments.output, work, arguments.jobs)
 
     return stage(arguments, section, [arguments.data], run)
+
+
+def plan_augment(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.corpora.augment import AugmentConfig, augment
+
+        config = parse(AugmentConfig, section, where(arguments))
+        return augment(config, arguments.data, arguments.output, work, arguments.noise, arguments.jobs)
+
+    return stage(arguments, section, [arguments.data, arguments.noise], run, noise=bool(arguments.noise))
 
 
 def plan_features(arguments: Namespace, section: Section) -> Stage:
@@ -140,6 +150,18 @@ VERBS: Sequence[Verb] = (
         "perturb",
         [DATA, OUTPUT],
         plan_perturb,
+    ),
+    Verb(
+        "augment",
+        "Add copies with noise, in simulated rooms and of other vocal tracts, whose timing is that of the originals",
+        "asrkd augment --config recipe.yaml --jobs 2 exp/own/data/train exp/own/data/train_aug",
+        "augment",
+        [
+            DATA,
+            OUTPUT,
+            path("--noise", "folder of recorded noise (.flac, .wav), in place of synthetic noise"),
+        ],
+        plan_augment,
     ),
     *(
         Verb(

@@ -67,6 +67,17 @@ def plan_align(arguments: Namespace, section: Section) -> Stage:
     return stage(arguments, section, [features, data, lang, tied_states, *arguments.models], run)
 
 
+def plan_align_copies(arguments: Namespace, section: Section) -> Stage:
+    alignment, data, tied_states = arguments.alignment, arguments.data, arguments.tied_states
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.hmm.copies import align_copies
+
+        return align_copies(alignment, data, tied_states, work)
+
+    return stage(arguments, {}, [alignment, data, tied_states], run)
+
+
 def plan_graph(arguments: Namespace, section: Section) -> Stage:
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.graph.hclg import GraphConfig, make_graph
@@ -140,6 +151,14 @@ VERBS: Sequence[Verb] = (
             OUTPUT,
         ],
         plan_align,
+    ),
+    Verb(
+        "align-copies",
+        "Give augmented copies the alignment of their originals, whose timing they have",
+        "asrkd align-copies exp/own/ali/train exp/own/data/train_aug exp/own/tri exp/own/ali/train_aug",
+        None,
+        [path("alignment", "alignment of the originals"), DATA, TIED_STATES, OUTPUT],
+        plan_align_copies,
     ),
     Verb(
         "graph",

@@ -25,7 +25,7 @@ own_usage="  --kaldi-exp DIR   final.mdl, tree and phones.txt of a GMM, such as 
 left_out="3 4 5" kind=features tune_part=transfer
 
 settle() {
-  [ "$speed_perturb" = false ] || fail "--speed-perturb true: Kaldi's alignments are of the speech as it was"
+  [ -z "$augment" ] || fail "--augment '$augment': Kaldi's features and alignments are of the speech as it was"
   [ "$realign" = false ] || fail "--realign true: there is no lexicon to align by, Kaldi's graph alone"
   [[ $allow_pipes =~ ^(true|false)$ ]] || fail "--allow-pipes '$allow_pipes' is neither true nor false"
   [ -d "$kaldi_root" ] || fail "--kaldi-root '$kaldi_root' does not exist"

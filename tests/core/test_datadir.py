@@ -47,6 +47,35 @@ def test_files(tmp_path: Path) -> None:
     assert read_data_dir(tmp_path).seconds == 3.75
 
 
+def test_copies_have_warps_and_alignments(tmp_path: Path) -> None:
+    data = replace(DATA, warps={"a-1": 0.9, "a-2": 1.0, "b-1": 1.1234}, aligned_as=dict.fromkeys(DATA.wav, "a-1"))
+    write_data_dir(tmp_path, data)
+    assert (tmp_path / "utt2warp").read_text() == "a-1 0.9000\na-2 1.0000\nb-1 1.1234\n"
+    assert (tmp_path / "utt2ali").read_text() == "a-1 a-1\na-2 a-1\nb-1 a-1\n"
+    assert read_data_dir(tmp_path) == data
+    assert data.subset(["b-1"]).warps == {"b-1": 1.1234}
+    assert data.subset(["b-1"]).aligned_as == {"b-1": "a-1"}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("2.5", r"a-1: 2\.5 is outside 0\.5 \.\.\. 2"),
+        ("nan", "a-1: nan is outside"),
+        ("-1", "a-1: -1 is outside"),
+        ("a", "a-1: 'a' is no number"),
+    ],
+)
+def test_impossible_warps(tmp_path: Path, value: str, message: str) -> None:
+    write_data_dir(tmp_path, replace(DATA, warps=dict.fromkeys(DATA.wav, 1.0)))
+    (tmp_path / "utt2warp").write_text(f"a-1 {value}\na-2 1\nb-1 1\n")
+    with pytest.raises(DataError, match=f"utt2warp: {message}"):
+        read_data_dir(tmp_path)
+    (tmp_path / "utt2warp").write_text("a-1 1\n")
+    with pytest.raises(DataError, match=r"a-2 has audio in wav\.scp but no line in utt2warp"):
+        read_data_dir(tmp_path)
+
+
 def test_written_elsewhere_with_tabs_and_without_lengths(tmp_path: Path) -> None:
     write_data_dir(tmp_path, DATA)
     (tmp_path / "utt2dur").unlink()

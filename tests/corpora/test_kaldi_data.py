@@ -12,6 +12,7 @@ import pytest
 from asrkd.cli import main
 from asrkd.core.datadir import DataDir, read_data_dir, write_data_dir
 from asrkd.core.errors import DataError, MismatchError
+from asrkd.corpora.augment import AugmentConfig, augment
 from asrkd.corpora.kaldi_data import audio_entry, export_data, import_data
 from asrkd.features.kaldi import ImportFeaturesConfig, import_features
 
@@ -65,6 +66,15 @@ def validate(folder: Path, feats: bool = False) -> None:
 
 def test_our_data_dirs_are_valid_as_they_are(tiny_data: Path) -> None:
     validate(tiny_data)
+
+
+def test_augmented_copies_are_valid_and_keep_their_warps(tiny_data: Path, tmp_path: Path) -> None:
+    for name in ("augmented", "out"):
+        (tmp_path / name).mkdir()
+    augment(AugmentConfig(kinds=("vtlp", "room")), tiny_data, tmp_path / "augmented", tmp_path / "augmented")
+    export_data(tmp_path / "augmented", tmp_path / "out")
+    validate(tmp_path / "out")
+    assert lines_of(tmp_path / "out/utt2warp") == lines_of(tmp_path / "augmented/utt2warp")
 
 
 def test_exported(tiny_data: Path, tmp_path: Path) -> None:

@@ -104,6 +104,27 @@ def test_speakers_are_halved_by_the_length_of_their_speech(lengths: list[float],
     assert halves == draw_speakers(data, {"dev": 0.5, "test": 0.5}, seed)
 
 
+@given(
+    lengths=st.lists(st.floats(1, 60), min_size=4, max_size=30),
+    shares=st.lists(st.floats(1, 50), min_size=2, max_size=4),
+)
+def test_speakers_stay_whole_and_no_split_is_empty(lengths: list[float], shares: list[float]) -> None:
+    ids = [f"s{number}-1" for number in range(len(lengths))]
+    data = DataDir(dict.fromkeys(ids, ""), {u: u[:-2] for u in ids}, dict(zip(ids, lengths, strict=True)), None)
+    drawn = draw_speakers(data, {f"part{number}": share / sum(shares) for number, share in enumerate(shares)}, 1)
+    assert all(drawn.values())
+    assert sorted(speaker for part in drawn.values() for speaker in part) == sorted(set(data.utt2spk.values()))
+
+
+def test_the_seed_draws_speakers_and_their_order_does_not_matter() -> None:
+    data, fractions = _data([f"TEXT {i * 'X'}" for i in range(40)], 10), {"a": 0.5, "b": 0.5}
+    first = draw_speakers(data, fractions, 1)
+    assert draw_speakers(data.subset(data.utt_ids[::-1]), fractions, 1) == first
+    assert sorted(draw_speakers(data, fractions, 2)["a"]) != sorted(first["a"])
+    unmeasured = DataDir(data.wav, data.utt2spk, {})  # utterances are counted where lengths are unknown
+    assert sorted(map(len, draw_speakers(unmeasured, fractions, 1).values())) == [5, 5]
+
+
 def test_speakers_too_few_for_the_splits_are_refused() -> None:
     with pytest.raises(DataError, match="1 speakers are too few for 2 splits"):
         draw_speakers(_data(["A"], 1), {"dev": 0.5, "test": 0.5}, 1)
@@ -116,6 +137,11 @@ def test_the_stage_writes_a_folder_a_split(tmp_path: Path) -> None:
     assert len(read_data_dir(tmp_path / "w" / "dev").wav) == 3
     summary = split_stage(tmp_path / "all", tmp_path / "w2", SplitConfig(speakers={"dev": ["s1"]}, rest="train"))
     assert summary == {"dev": 2, "train": 4, "dropped": 0}
+    config = SplitConfig(speaker_fractions={"tune": 1 / 3, "test": 2 / 3})
+    split_stage(tmp_path / "all", tmp_path / "w3", config)
+    tune, test = (read_data_dir(tmp_path / "w3" / name) for name in ("tune", "test"))
+    assert not set(tune.utt2spk.values()) & set(test.utt2spk.values())
+    assert not _texts(tune) & _texts(test)
 
 
 @pytest.mark.parametrize(

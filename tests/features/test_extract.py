@@ -1,14 +1,17 @@
 """Extraction: bad audio is named by its utterance; the same data dir gives the same bytes."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from asrkd.core.errors import DataError
+from asrkd.core.archive import Archive
+from asrkd.core.datadir import read_data_dir, write_data_dir
+from asrkd.core.errors import ConfigError, DataError
 from asrkd.features.extract import extract, front_end_identity
-from asrkd.features.frontend import FeatureConfig
+from asrkd.features.frontend import FeatureConfig, compute_torchaudio
 from asrkd.features.store import FeatureDir
 
 NATIVE = FeatureConfig(backend="native")
@@ -89,3 +92,21 @@ def test_silence_has_features(tiny_data: Path, tmp_path: Path) -> None:
     (tmp_path / "feats").mkdir()
     extract(NATIVE, tiny_data, tmp_path / "feats")
     assert np.isfinite(FeatureDir.open(tmp_path / "feats").load("spk1-2")).all()
+
+
+def test_features_are_warped_as_utt2warp_says(tiny_data: Path, tmp_path: Path) -> None:
+    data = read_data_dir(tiny_data)
+    warps = dict.fromkeys(data.wav, 1.0) | {"spk1-2": 1.1}
+    write_data_dir(tmp_path / "warped", replace(data, warps=warps))
+    config = FeatureConfig(device="cpu")
+    archives = []
+    for source in (tiny_data, tmp_path / "warped"):
+        (tmp_path / f"feats_{source.name}").mkdir()
+        extract(config, source, tmp_path / f"feats_{source.name}")
+        archives.append(Archive.open(tmp_path / f"feats_{source.name}" / "feats.scp"))
+    for utt in data.utt_ids:
+        assert np.array_equal(archives[0][utt], archives[1][utt]) == (utt != "spk1-2")
+    expected = compute_torchaudio(data.audio("spk1-2"), config, warp=1.1)
+    np.testing.assert_array_equal(archives[1]["spk1-2"], expected)
+    with pytest.raises(ConfigError, match="utt2warp: backend native can't warp"):
+        extract(NATIVE, tmp_path / "warped", tmp_path)

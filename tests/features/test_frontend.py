@@ -127,3 +127,51 @@ assert torchaudio.functional.resample(torch.ones(1, 160), 16000, 8000).shape == 
 def test_importing_asrkd_does_not_import_torch() -> None:
     script = "import sys, asrkd, asrkd.features, asrkd.features.frontend; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
+def test_warp_1_changes_nothing() -> None:
+    for kind in ("fbank", "mfcc"):
+        config = parse(FeatureConfig, {"kind": kind}, "here")
+        plain = compute_torchaudio(noise(8000), config)
+        np.testing.assert_array_equal(compute_torchaudio(noise(8000), config, warp=1.0), plain)
+        np.testing.assert_allclose(compute_torchaudio(noise(8000), config, warp=1 + 1e-6), plain, atol=1e-3)
+
+
+def warped_hertz(hertz: float, warp: float, top: float) -> float:
+    """Where Jaitly and Hinton's equation 1 puts a frequency, with their alpha = ``warp`` and F_hi = 0.6 of the top."""
+    knee = 0.6 * top * min(warp, 1) / warp
+    if hertz <= knee:
+        return hertz * warp
+    return top - (top - 0.6 * top * min(warp, 1)) / (top - knee) * (top - hertz)
+
+
+@pytest.mark.parametrize("warp", [0.5, 0.8, 0.9, 1.1, 1.25, 2.0])
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_a_tone_is_moved_as_the_paper_says(warp: float, rate: int) -> None:
+    config = FeatureConfig(num_mel_bins=80, frame_length_ms=100.0, sample_rate=rate)
+    time = np.arange(rate) / rate
+
+    def centroid(hertz: float, warp: float) -> float:
+        tone = (0.5 * np.sin(2 * np.pi * hertz * time)).astype(np.float32)
+        energy = np.exp(compute_torchaudio(tone, config, warp=warp).astype(np.float64)).mean(0)
+        return float(energy @ np.arange(80) / energy.sum())
+
+    for share in (0.1, 0.25, 0.5, 0.75, 0.85):
+        hertz = share * rate / 2
+        target = warped_hertz(hertz, warp, rate / 2)
+        assert centroid(hertz, warp) == pytest.approx(centroid(target, 1.0), abs=0.6)  # mel bins
+
+
+def test_warping_keeps_the_shape_and_every_bin_full() -> None:
+    for warp in (0.5, 0.9, 1.1, 2.0):
+        for snip_edges in (True, False):
+            config = FeatureConfig(snip_edges=snip_edges)
+            features = compute_torchaudio(noise(8000), config, warp=warp)
+            assert features.shape == (config.num_frames(8000), 40)
+            assert features.min() > 0  # an empty bin would be log of the smallest float, -16
+
+
+def test_a_band_too_narrow_to_warp() -> None:
+    config = FeatureConfig(low_freq=1500.0, high_freq=3400.0)
+    with pytest.raises(ConfigError, match=r"1500 to 3400 Hz are too narrow a band to warp by 0\.7"):
+        compute_torchaudio(noise(8000), config, warp=0.7)

@@ -87,7 +87,7 @@ def test_filterbanks_are_made_where_kaldi_has_none(s5: Path, recipe: Recipe, tmp
     [
         ((), "--kaldi-exp is needed"),
         (("--kaldi-exp", "exp/tri", "--train", "data/train", "--dev", "data/dev"), "--test is needed"),
-        (("--speed-perturb", "true"), "Kaldi's alignments are of the speech as it was"),
+        (("--augment", "speed"), "Kaldi's features and alignments are of the speech as it was"),
         (("--allow-pipes", "yes"), "--allow-pipes 'yes' is neither true nor false"),
         (("--kaldi-root", "nowhere"), "--kaldi-root 'nowhere' does not exist"),
         (("--train", "data/nowhere"), "data/nowhere does not exist: are paths from where Kaldi's scripts ran"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from asrkd.core.datadir import read_data_dir, write_data_dir
 from asrkd.core.errors import ConfigError
-from asrkd.features.perturb import SpeedConfig, change_speed, perturb_speed
+from asrkd.corpora.perturb import SpeedConfig, change_speed, perturb_speed
 
 
 @pytest.mark.parametrize("factor", [0.9, 1.1, 0.5, 2.0, 0.95])
