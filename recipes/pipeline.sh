@@ -10,7 +10,6 @@
 #   tests            parts to test on, each with a report of its own if it is not `test` alone
 #   with_transfer    false: no audio without transcripts; the students have the labelled speech alone
 #   ablate_transfer  true: one more student, on the labelled speech alone
-#   triphones        numbers N of triphone stages, by the sections triphoneN, that come before the last
 #   tune_part        data dir with the share of transfer on which T and alpha are tried; by default a subset, made here
 #   kind             folder of the nets' features in $exp
 #   left_out         stages that others have done
@@ -21,12 +20,12 @@ stage=1
 stop_stage=10
 jobs=$(nproc 2>/dev/null || echo 2)
 num_teachers= # empty: the configuration's
+triphones=    # numbers of the stages that come before the last: the configuration's
 realign=false
 augment=
 tests=${tests:-test}
 with_transfer=${with_transfer:-true}
 ablate_transfer=${ablate_transfer:-false}
-triphones=${triphones:-}
 tune_part=${tune_part:-transfer_tune}
 kind=${kind:-fbank}
 left_out=${left_out:-}
@@ -82,7 +81,7 @@ if declare -F settle >/dev/null; then settle; fi
 
 asrkd check --config "$config"
 settings=$(asrkd check --config "$config" --recipe)
-while read -r name values; do # num_teachers, unless given; temperatures; alphas
+while read -r name values; do # num_teachers, unless given; temperatures; alphas; triphones
   [ -n "${!name:-}" ] || printf -v "$name" '%s' "$values"
 done <<<"$settings"
 lm_text=${lm_text:-$exp/corpus/lm_text.txt}

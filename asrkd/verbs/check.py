@@ -34,7 +34,7 @@ def plan_check(arguments: Namespace, config: Section) -> None:
     if arguments.recipe:
         from asrkd.core.recipe import RecipeConfig
 
-        print("\n".join(parse(RecipeConfig, config.get("recipe") or {}, "recipe").lines()))
+        print("\n".join(parse(RecipeConfig, config.get("recipe") or {}, "recipe").lines(config)))
     elif arguments.config:
         print(f"{', '.join(arguments.config)}: every section is sound")
 

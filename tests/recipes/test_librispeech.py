@@ -13,6 +13,9 @@ CONFIG = {
     "recipe": {"num_teachers": 2, "temperatures": [2], "alphas": []},
     "lang": {"ngram_order": 2, "vocabulary": "lexicon", "oov": "unk"},
     "align": {"retry_beam": 200.0},
+    "mono": {**TINY["mono"], "align_all": False},
+    "triphone1": {**TINY["triphone"], "num_leaves": "auto", "num_gauss": 150, "max_utterances": 20, "align_all": False},
+    "triphone": {**TINY["triphone"], "lda": {"dim": 20, "mllt_passes": [2, 3]}},
 }
 
 
@@ -28,9 +31,16 @@ def test_a_tree_with_heldout_sentences_halved_speakers_and_a_transfer_set(recipe
     command = ["--corpus", str(tree), "--train-parts", "train", "--dev-parts", "dev", "--test-parts", "dev"]
     command += ["--transfer-parts", "transfer", "--heldout", "0.1", "--lexicon", str(lexicon), "--device", "cpu"]
     command += ["--lm-text", str(tree / "lm_text.txt"), "--config", str(config), "--exp", str(exp), "--jobs", "2"]
+    command += ["--realign", "true", "--augment", "vtlp"]
     done = run("librispeech", *command)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "Traceback" not in done.stdout
+    made = [line.partition(f": making {exp}/")[2] for line in done.stdout.splitlines() if ": making " in line]
+    order = ["mono", "tri1", "tri", "ali/train_aug", "first_net", "ali_net/train", "ali_net/train_aug", "teachers/1"]
+    assert [name for name in made if name in order] == order
+    stage = json.loads((exp / "teachers/1/stage.json").read_text())
+    assert str(exp / "ali_net/train_aug") in json.dumps(stage["inputs"])
+    assert (exp / "tri/final.mat").exists()
     assert (exp / "g2p/lexicon_g2p.txt").read_text().split()[0] == taken
     parts = {name: speakers(exp / "data" / name) for name in ("dev", "test")}
     assert parts["dev"].isdisjoint(parts["test"])
