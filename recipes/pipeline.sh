@@ -151,6 +151,7 @@ fi
 if at 3; then
   if declare -F make_lexicon >/dev/null; then make_lexicon; fi
   asrkd lang "$lexicon" "$lm_text" "$exp/lang"
+  asrkd lm "$exp/lang" "$lm_text" "$exp/lm"
 fi
 
 if at 4; then
@@ -169,7 +170,7 @@ if at 4; then
 fi
 
 if at 5; then
-  asrkd graph "$exp/lang" "$exp/tri" "$exp/graph"
+  asrkd graph "$exp/lang" "$exp/lm" "$exp/tri" "$exp/graph"
   decode gmm mfcc "--gmm=$exp/tri"
 fi
 

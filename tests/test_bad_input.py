@@ -67,7 +67,8 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["prepare", "part", "data"],
         ["fbank", "--set=fbank.num_mel_bins=8", "data", "fbank"],
         ["mfcc", "data", "mfcc"],
-        ["lang", "--set=lang.ngram_order=2", "lexicon.txt", "text", "lang"],
+        ["lang", "lexicon.txt", "text", "lang"],
+        ["lm", "lang", "text", "lm"],
         ["train", *SMALL_NET, *training_set(), "net"],
         ["posteriors", "--set=posteriors.codec={type: topk, k: 2}", "--features", "fbank", "net", "soft_targets"],
     ]
@@ -82,7 +83,7 @@ def training_set(features: str = "fbank", alignment: str = "ali") -> list[str]:
     return ["--features", features, "--alignment", alignment, "--dev-features", "fbank", "--dev-alignment", "ali"]
 
 
-NAMES = ("part", "data", "fbank", "mfcc", "lexicon.txt", "text", "lang", "ali", "net", "soft_targets")
+NAMES = ("part", "data", "fbank", "mfcc", "lexicon.txt", "text", "lang", "lm", "ali", "net", "soft_targets")
 
 
 def placed(root: Path, arguments: list[str]) -> list[str]:
@@ -470,7 +471,10 @@ def test_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
         "mono nowhere data lang",
         "triphone mfcc data lang nowhere",
         "align mfcc data lang nowhere",
-        "graph lang nowhere",
+        "graph lang lm nowhere",
+        "graph lang nowhere ali",
+        "lm nowhere text",
+        "lm lang nowhere",
         "posteriors --features fbank nowhere",
         "decode nowhere fbank net",
         "score data nowhere",

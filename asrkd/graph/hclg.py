@@ -21,10 +21,11 @@ from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import write_json
+from asrkd.core.files import sha256, write_json
 from asrkd.graph.fst import FstArrays, from_kaldifst, read_fst, to_kaldifst, write_fst
 from asrkd.hmm.kaldi_io import kaldi_errors
 from asrkd.hmm.tied_states import TiedStates, check_phones
+from asrkd.lang.lm import ARPA, check_words
 from asrkd.lang.phones import BACKOFF, SymbolTable, disambiguation_ids, read_symbols, write_symbols
 
 _ARPA_TO_FST = f"""
@@ -44,16 +45,17 @@ class GraphConfig:
     """Factor on the log probabilities of staying in one; near the acoustic scale, since they accrue per frame."""
 
 
-def make_graph(config: GraphConfig, lang: Path, tied_states: Path, work: Path) -> dict[str, Any]:
-    """Build HCLG of a lang dir (with its lm.arpa) and a tied-state model into ``work``; returns graph.json's content.
+def make_graph(config: GraphConfig, lang: Path, lm: Path, tied_states: Path, work: Path) -> dict[str, Any]:
+    """Build HCLG of a lang dir, a language model and a tied-state model into ``work``; returns graph.json's content.
 
-    Raises MismatchError where the two have different phones, and DataError for files that are missing, damaged or
+    Raises MismatchError where they have different phones or words, and DataError for files that are missing, damaged or
     that Kaldi refuses (a lexicon without disambiguation symbols, say).
     """
     model = TiedStates.load(tied_states)
     check_phones(tied_states, model.phones, lang, read_symbols(lang / "phones.txt"))
-    hclg = compose_graph(config, lang, model)
-    return write_graph(work, hclg, model, read_symbols(lang / "words.txt"), config)
+    check_words(lm, lang)
+    hclg = compose_graph(config, lang, lm, model)
+    return write_graph(work, hclg, model, read_symbols(lang / "words.txt"), config=config, lm=sha256(lm / ARPA))
 
 
 def import_graph(kaldi_graph: Path, tied_states: Path, work: Path) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def import_graph(kaldi_graph: Path, tied_states: Path, work: Path) -> dict[str, 
         )
     with_pdf_labels(hclg, model.pdf_of_tid, str(kaldi_graph / "HCLG.fst"))
     check_self_loops(hclg, model, kaldi_graph / "HCLG.fst")
-    return write_graph(work, hclg, model, words, None)
+    return write_graph(work, hclg, model, words)
 
 
 def check_self_loops(hclg: FstArrays, model: TiedStates, where: Path) -> None:
@@ -89,12 +91,12 @@ def check_self_loops(hclg: FstArrays, model: TiedStates, where: Path) -> None:
         )
 
 
-def compose_graph(config: GraphConfig, lang: Path, model: TiedStates) -> FstArrays:
-    """HCLG with transition-ids on the input side, of a lang dir and a tied-state model."""
+def compose_graph(config: GraphConfig, lang: Path, lm: Path, model: TiedStates) -> FstArrays:
+    """HCLG with transition-ids on the input side, of a lang dir, a language model and a tied-state model."""
     phones, words = read_symbols(lang / "phones.txt"), read_symbols(lang / "words.txt")
     if not {BACKOFF} <= phones.keys() & words.keys():
         raise DataError(f"{lang}: phones.txt and words.txt must both hold {BACKOFF}: is it a lang dir?")
-    grammar = compile_grammar(lang / "lm.arpa", lang / "words.txt")
+    grammar = compile_grammar(lm / ARPA, lang / "words.txt")
     with kaldi_errors(f"{lang}: graph"):
         lexicon_grammar = compose_lexicon(lang / "L_disambig.fst", grammar, phones, words)
         del grammar
@@ -107,7 +109,7 @@ def compile_grammar(arpa: Path, words: Path) -> kaldifst.StdVectorFst:
     Raises DataError for a model that is missing or that Kaldi refuses.
     """
     if not arpa.is_file():
-        raise DataError(f"{arpa} is missing: has a language model been estimated into the lang dir?")
+        raise DataError(f"{arpa} is missing: is {arpa.parent} what `asrkd lm` made?")
     with tempfile.TemporaryDirectory(prefix="asrkd-") as folder:
         output = Path(folder) / "G.fst"
         # In a process of its own, which the wheel aborts at a malformed model.
@@ -193,9 +195,15 @@ def with_pdf_labels(hclg: FstArrays, pdf_of_tid: NDArray[np.integer[Any]], where
 
 
 def write_graph(
-    work: Path, hclg: FstArrays, model: TiedStates, words: SymbolTable, config: GraphConfig | None
+    work: Path,
+    hclg: FstArrays,
+    model: TiedStates,
+    words: SymbolTable,
+    *,
+    config: GraphConfig | None = None,
+    lm: str | None = None,
 ) -> dict[str, Any]:
-    """Write a graph dir; the scales are unknown (null) for a graph that was made elsewhere."""
+    """Write a graph dir; scales and language model (its hash) are unknown (null) for a graph made elsewhere."""
     if hclg.num_states == 0 or not np.isfinite(hclg.final).any():
         raise DataError("the decoding graph is empty: do lexicon and language model share no words?")
     write_fst(work / "HCLG.fst", hclg)
@@ -208,6 +216,7 @@ def write_graph(
         "num_arcs": len(hclg.arcs),
         "self_loop_scale": None if config is None else config.self_loop_scale,
         "transition_scale": None if config is None else config.transition_scale,
+        "lm": lm,
     }
     write_json(work / "graph.json", description)
     return description

@@ -4,6 +4,7 @@ The format is SRILM's ngram-format(5): ``\\data\\`` and the counts, then for eac
 log10 probability, words, and perhaps a back-off weight; ``\\end\\`` at last.
 """
 
+import itertools
 import shutil
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -50,11 +51,20 @@ def is_arpa(path: Path) -> bool:
     return named or any(line.strip() == "\\data\\" for line, _ in zip(iter_lines(path), range(_HEAD), strict=False))
 
 
+def arpa_words(source: Path, known: Container[str], with_unknown: bool) -> set[str]:
+    """Words of the unigrams of ``source`` that `restrict_arpa` would keep; raises what it raises."""
+    unigrams = itertools.takewhile(lambda entry: len(entry.words) == 1, arpa_entries(source))
+    words = {_named(word, known) for entry in unigrams for word in entry.words}
+    kept = {word for word in words if _kept(word, known, with_unknown)}
+    _check_words(source, kept, words - kept, known)
+    return kept
+
+
 def restrict_arpa(source: Path, known: Container[str], with_unknown: bool, target: Path) -> Restriction:
     """Write to ``target`` the n-grams of ``source`` whose words are all ``known``; what is left is not scaled anew.
 
-    ``<unk>``, in either case, becomes <UNK> ``with_unknown``, and is dropped without. Raises DataError, naming the
-    line, for a malformed model, and for one that shares no word with what is known.
+    ``<unk>``, in either case, becomes <UNK> ``with_unknown`` (unless it is known as it stands), and is dropped without.
+    Raises DataError, naming the line, for a malformed model, and for one that shares no word with what is known.
     """
     body = target.with_name(target.name + ".body")  # the counts come first, and are known last
     try:
@@ -80,16 +90,20 @@ def _restrict(source: Path, known: Container[str], with_unknown: bool, file: IO[
         if len(entry.words) > len(counts):
             counts.append(0)
             file.write(f"\n\\{len(counts)}-grams:\n")
-        ngram = [UNKNOWN if word == "<unk>" else word for word in entry.words]
+        ngram = [_named(word, known) for word in entry.words]
         if outside := [word for word in ngram if not _kept(word, known, with_unknown)]:
             dropped.update(outside)
             num_dropped += 1
             continue
         counts[-1] += 1
         words.update(ngram if len(ngram) == 1 else ())
-        file.write((entry.line if "<unk>" not in entry.words else _line(entry, ngram)) + "\n")
+        file.write((entry.line if tuple(ngram) == entry.words else _line(entry, ngram)) + "\n")
     _check_words(source, words, dropped, known)
     return Restriction(frozenset(words), tuple(counts), len(dropped - {UNKNOWN}), num_dropped)
+
+
+def _named(word: str, known: Container[str]) -> str:
+    return UNKNOWN if word == "<unk>" and word not in known else word
 
 
 def _kept(word: str, known: Container[str], with_unknown: bool) -> bool:

@@ -1,6 +1,8 @@
-"""Lang dirs: lexicon, symbol tables, topology, lexicon transducers and language model, in one folder."""
+"""Lang dirs: lexicon, symbol tables, topology and lexicon transducers, in one folder.
 
-import sys
+Nothing in them depends on how likely words are, so that another language model (`asrkd.lang.lm`) trains nothing anew.
+"""
+
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass as plain_dataclass
@@ -14,8 +16,8 @@ from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
 from asrkd.core.errors import ConfigError, DataError
-from asrkd.core.files import atomic_write, iter_lines, read_fields, write_json
-from asrkd.lang.arpa import is_arpa, restrict_arpa
+from asrkd.core.files import atomic_write, read_fields, write_json
+from asrkd.lang.arpa import arpa_words, is_arpa
 from asrkd.lang.lexicon import (
     UNKNOWN,
     Lexicon,
@@ -25,7 +27,7 @@ from asrkd.lang.lexicon import (
     unknown_words_error,
 )
 from asrkd.lang.lfst import lexicon_fst
-from asrkd.lang.ngram import estimate_ngram
+from asrkd.lang.ngram import read_sentences
 from asrkd.lang.phones import (
     BACKOFF,
     SILENCE,
@@ -41,14 +43,14 @@ from asrkd.lang.topo import topology_text
 
 @dataclass(frozen=True, config=STRICT)
 class LangConfig:
-    """What the lexicon holds, how phones are modelled, and the order of the language model."""
+    """What the lexicon holds and how phones are modelled."""
 
     vocabulary: Literal["text", "lexicon"] = "text"
     """Words of the language model's text (or of the model that is given), or all of the lexicon's."""
     min_count: int = Field(default=1, ge=1)
-    """A word of the text that comes less often is taken for <UNK>; above 1 only with `oov: unk`."""
+    """A word of the text that comes less often is left out, so unknown; above 1 only with `oov: unk`."""
     oov: Literal["error", "unk"] = "error"
-    """Words outside the lexicon, in the text and in transcripts: refused, or taken for <UNK>."""
+    """Words outside the lang dir, in the language model's text and in transcripts: refused, or taken for <UNK>."""
     keep_stress: bool = False
     """Keep the stress digits of vowels, which makes phones of their own of them."""
     silence_probability: float = Field(default=0.5, ge=0, lt=1)
@@ -57,66 +59,39 @@ class LangConfig:
     """HMM states of a speech phone."""
     num_silence_states: int = Field(default=5, ge=1)
     """HMM states of silence and spoken noise; from 4 on they may be passed in any order."""
-    ngram_order: int = Field(default=3, ge=1, le=5)
-    """Of the language model (Kneser-Ney). A model that is given has its own order, and `min_count` does nothing."""
 
 
-def make_lang(config: LangConfig, lexicon: Path, lm_text: Path, work: Path) -> dict[str, Any]:
-    """Write a lang dir into ``work`` from a lexicon and a text of one sentence a line, or an ARPA model in its place.
+def make_lang(config: LangConfig, lexicon: Path, text: Path | None, work: Path) -> dict[str, Any]:
+    """Write a lang dir into ``work`` from a lexicon (CMUdict's format); returns lang.json's content.
 
-    Either may be gzipped. A model is taken as it is but for words outside the lexicon, which are dropped and counted.
-    Returns lang.json's content. Raises DataError for malformed files and, with `oov: error`, for a word of the text
-    that the lexicon lacks; ConfigError for options that contradict each other.
+    ``text`` is one sentence a line, or an ARPA model, either of them gzipped or not; with `vocabulary: lexicon` it is
+    not read. Raises DataError for malformed files and, with `oov: error`, for a word of the text that the lexicon
+    lacks; ConfigError for options that contradict each other.
     """
     if config.min_count > 1 and config.oov == "error":
         raise ConfigError("lang: min_count above 1 makes rare words unknown, which `oov: error` refuses")
     full = read_lexicon(lexicon, config.keep_stress)
-    if is_arpa(lm_text):
-        return _from_arpa(config, full, lm_text, work)
-    sentences = _sentences(config, lm_text, full, lexicon)
-    seen = {word for sentence in sentences for word in sentence.split()}
-    chosen = full.restricted(seen) if config.vocabulary == "text" else full
+    if config.vocabulary == "lexicon":
+        chosen = full
+    elif text is None:
+        raise ConfigError("lang: `vocabulary: text` needs the text or ARPA model whose words to take")
+    else:
+        chosen = full.restricted(_words(config, full, lexicon, text))
     description = _write_lexicon(config, chosen, work)
-    order, reason = estimate_ngram(sentences, config.ngram_order, work / "lm.arpa")
-    if reason:
-        print(f"lang: {order}-grams instead of {config.ngram_order}-grams: {reason}", file=sys.stderr, flush=True)
-    description |= {"ngram_order": order, "ngram_reason": reason, "num_sentences": len(sentences)}
     write_json(work / "lang.json", description)
     return description
 
 
-def _from_arpa(config: LangConfig, full: Lexicon, arpa: Path, work: Path) -> dict[str, Any]:
-    """The rest of `make_lang` for an ARPA model, which has its own order and words."""
-    model = restrict_arpa(arpa, full, config.oov == "unk", work / "lm.arpa")
-    chosen = full.restricted(model.words) if config.vocabulary == "text" else full
-    description = _write_lexicon(config, chosen, work)
-    description |= {
-        "ngram_order": model.order,
-        "num_ngrams": list(model.num_ngrams),
-        "num_words_dropped": model.num_words_dropped,
-        "num_ngrams_dropped": model.num_ngrams_dropped,
-    }
-    print(
-        f"lang: {arpa}: {model.order}-grams as given; {model.num_words_dropped} words are not in the lexicon, and "
-        f"{model.num_ngrams_dropped} of {sum(model.num_ngrams) + model.num_ngrams_dropped} n-grams dropped with them",
-        file=sys.stderr,
-        flush=True,
-    )
-    write_json(work / "lang.json", description)
-    return description
-
-
-def _sentences(config: LangConfig, lm_text: Path, lexicon: Lexicon, name: Path) -> list[str]:
-    """Lines of the text that hold words; unknown and rare words are refused or replaced."""
-    lines = {f"{lm_text}:{number}": line for number, line in enumerate(iter_lines(lm_text), 1) if line.split()}
-    if not lines:
-        raise DataError(f"{lm_text}: holds no words: is it the right file?")
+def _words(config: LangConfig, lexicon: Lexicon, name: Path, text: Path) -> set[str]:
+    """Words of a text or model that the lexicon has."""
+    if is_arpa(text):
+        return arpa_words(text, lexicon, config.oov == "unk")
+    lines = read_sentences(text)
     unknown = unknown_words(lines, lexicon)
     if unknown and config.oov == "error":
         raise unknown_words_error(unknown, lexicon, str(name))
     counts = Counter(word for line in lines.values() for word in line.split())
-    replaced = {word for word, count in counts.items() if count < config.min_count or word in unknown}
-    return [" ".join(UNKNOWN if word in replaced else word for word in line.split()) for line in lines.values()]
+    return {word for word, count in counts.items() if count >= config.min_count and word not in unknown}
 
 
 def _write_lexicon(config: LangConfig, lexicon: Lexicon, work: Path) -> dict[str, Any]:

@@ -48,6 +48,7 @@ ORDER = (
         "fbank",
         "mfcc",
         "lang",
+        "lm",
         "mono",
         "tri",
         "ali",

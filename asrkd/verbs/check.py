@@ -59,6 +59,7 @@ SECTIONS = {
     "mfcc": "asrkd.features.frontend:FeatureConfig",
     "g2p": "asrkd.lang.g2p:G2pConfig",
     "lang": "asrkd.lang.prepare:LangConfig",
+    "lm": "asrkd.lang.lm:LmConfig",
     "mono": "asrkd.hmm.mono:MonoConfig",
     "triphone": "asrkd.hmm.triphone:TriphoneConfig",
     "align": "asrkd.hmm.align:AlignConfig",

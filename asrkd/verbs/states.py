@@ -21,12 +21,24 @@ def plan_g2p(arguments: Namespace, section: Section) -> Stage:
 
 
 def plan_lang(arguments: Namespace, section: Section) -> Stage:
+    # A text that is not read must not be what the lang dir, and all that is trained with it, depends on.
+    text = None if section.get("vocabulary") == "lexicon" else arguments.text
+
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.lang.prepare import LangConfig, make_lang
 
-        return make_lang(parse(LangConfig, section, where(arguments)), arguments.lexicon, arguments.text, work)
+        return make_lang(parse(LangConfig, section, where(arguments)), arguments.lexicon, text, work)
 
-    return stage(arguments, section, [arguments.lexicon, arguments.text], run)
+    return stage(arguments, section, [arguments.lexicon, text], run, version=2)
+
+
+def plan_lm(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.lang.lm import LmConfig, make_lm
+
+        return make_lm(parse(LmConfig, section, where(arguments)), arguments.lang, arguments.text, work)
+
+    return stage(arguments, section, [arguments.lang, arguments.text], run)
 
 
 def plan_mono(arguments: Namespace, section: Section) -> Stage:
@@ -82,10 +94,13 @@ def plan_graph(arguments: Namespace, section: Section) -> Stage:
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.graph.hclg import GraphConfig, make_graph
 
-        return make_graph(parse(GraphConfig, section, where(arguments)), arguments.lang, arguments.tied_states, work)
+        config = parse(GraphConfig, section, where(arguments))
+        return make_graph(config, arguments.lang, arguments.lm, arguments.tied_states, work)
 
-    return stage(arguments, section, [arguments.lang, arguments.tied_states], run)
+    return stage(arguments, section, [arguments.lang, arguments.lm, arguments.tied_states], run, version=2)
 
+
+TEXT = "sentences, one a line, or an ARPA model; either may be gzipped"
 
 VERBS: Sequence[Verb] = (
     Verb(
@@ -102,15 +117,27 @@ VERBS: Sequence[Verb] = (
     ),
     Verb(
         "lang",
-        "Lexicon, phones, n-gram and L.fst from a CMUdict-format lexicon and training text",
+        "Lexicon, symbol tables, topology and L.fst from a CMUdict-format lexicon",
         "asrkd lang --config recipes/mini/recipe.yaml data/mini/lexicon.txt exp/mini/corpus/lm_text.txt exp/mini/lang",
         "lang",
         [
             path("lexicon", "CMUdict-format lexicon"),
-            path("text", "sentences, one a line, or an ARPA model; either may be gzipped"),
+            path("text", f"whose words to take, unless `vocabulary: lexicon`: {TEXT}", nargs="?"),
             OUTPUT,
         ],
         plan_lang,
+    ),
+    Verb(
+        "lm",
+        "An n-gram model over the words of a lang dir: estimated from sentences or taken over, and pruned",
+        "asrkd lm --config recipes/mini/recipe.yaml exp/mini/lang exp/mini/corpus/lm_text.txt exp/mini/lm",
+        "lm",
+        [
+            path("lang", "lang folder, or a graph folder for its words.txt"),
+            path("text", TEXT),
+            OUTPUT,
+        ],
+        plan_lm,
     ),
     Verb(
         "mono",
@@ -163,9 +190,9 @@ VERBS: Sequence[Verb] = (
     Verb(
         "graph",
         "Compose HCLG from lexicon, n-gram and tree",
-        "asrkd graph --config recipes/mini/recipe.yaml exp/mini/lang exp/mini/tri exp/mini/graph",
+        "asrkd graph --config recipes/mini/recipe.yaml exp/mini/lang exp/mini/lm exp/mini/tri exp/mini/graph",
         "graph",
-        [LANG, TIED_STATES, OUTPUT],
+        [LANG, path("lm", "language model folder"), TIED_STATES, OUTPUT],
         plan_graph,
     ),
 )

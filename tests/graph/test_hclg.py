@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import read_json
+from asrkd.core.files import read_json, sha256
 from asrkd.graph.fst import from_kaldifst, read_fst, to_kaldifst, write_fst
 from asrkd.graph.graph import Graph
 from asrkd.graph.hclg import GraphConfig, compile_grammar, import_graph, make_graph, with_pdf_labels
@@ -54,7 +54,7 @@ def lang(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("lang")
     (folder / "source.txt").write_text("".join(f"{word}  {phones}\n" for word, phones in PRONUNCIATIONS.items()))
     (folder / "text.txt").write_text("\n".join([" ".join(PRONUNCIATIONS), "EYE ICE", "AYE AYE SIGH"]) + "\n")
-    config = LangConfig(num_states=2, num_silence_states=1, ngram_order=1)
+    config = LangConfig(num_states=2, num_silence_states=1)
     make_lang(config, folder / "source.txt", folder / "text.txt", folder)
     (folder / "lm.arpa").write_text(_arpa())
     return folder
@@ -77,7 +77,7 @@ def tied_states(lang: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def graph(lang: Path, tied_states: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("graph")
-    make_graph(GraphConfig(), lang, tied_states, folder)
+    make_graph(GraphConfig(), lang, lang, tied_states, folder)
     return folder
 
 
@@ -131,26 +131,27 @@ def _spoken_noise(model: TiedStates) -> set[int]:
     return set(model.tables.pdf[model.tables.phone == model.phones["SPN"]].tolist())
 
 
-def test_description(graph: Path, tied_states: Path) -> None:
+def test_description(lang: Path, graph: Path, tied_states: Path) -> None:
     hclg = read_fst(graph / "HCLG.fst")
     assert read_json(graph / "graph.json") == {
         "tied_states": TiedStates.load(tied_states).hash,
         "num_pdfs": TiedStates.load(tied_states).num_pdfs,
         "num_states": hclg.num_states,
         "num_arcs": len(hclg.arcs),
+        "lm": sha256(lang / "lm.arpa"),
         "self_loop_scale": 0.1,
         "transition_scale": 1.0,
     }
 
 
 def test_same_input_same_bytes(graph: Path, lang: Path, tied_states: Path, tmp_path: Path) -> None:
-    make_graph(GraphConfig(), lang, tied_states, tmp_path)
+    make_graph(GraphConfig(), lang, lang, tied_states, tmp_path)
     for path in sorted(graph.iterdir()):
         assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def test_scales_weigh_the_transitions(lang: Path, tied_states: Path, tmp_path: Path) -> None:
-    make_graph(GraphConfig(self_loop_scale=0.0), lang, tied_states, tmp_path)
+    make_graph(GraphConfig(self_loop_scale=0.0), lang, lang, tied_states, tmp_path)
     expected = _grammar_cost(["ICE"]) + 2 * math.log(2)
     assert _best_path(tmp_path, ["ICE"])[0] == pytest.approx(expected, abs=0.01)
 
@@ -169,7 +170,7 @@ def test_self_loops_are_not_added_twice(lang: Path, tied_states: Path, graph: Pa
     assert 0 < (~keep).sum() < len(keep)
     write_fst(other / "L_disambig.fst", type(arrays)(arrays.start, arrays.final, counts, arrays.arcs[keep]))
     (tmp_path / "graph").mkdir()
-    make_graph(GraphConfig(), other, tied_states, tmp_path / "graph")
+    make_graph(GraphConfig(), other, other, tied_states, tmp_path / "graph")
     assert read_fst(tmp_path / "graph" / "HCLG.fst").num_states == read_fst(graph / "HCLG.fst").num_states
 
 
@@ -189,7 +190,7 @@ def test_what_is_no_arpa_model(content: str, lang: Path, tmp_path: Path, capfd: 
 
 
 def test_missing_arpa(lang: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"lm\.arpa is missing: has a language model"):
+    with pytest.raises(DataError, match=r"lm\.arpa is missing: is .* what `asrkd lm` made"):
         compile_grammar(tmp_path / "lm.arpa", lang / "words.txt")
 
 
@@ -204,27 +205,27 @@ def _changed_lang(lang: Path, folder: Path, name: str, old: str, new: str) -> Pa
 def test_other_phones_than_the_models(lang: Path, tied_states: Path, tmp_path: Path) -> None:
     other = _changed_lang(lang, tmp_path / "lang", "phones.txt", "AY 3\nS 4", "S 3\nAY 4")
     with pytest.raises(MismatchError, match="number phone AY differently"):
-        make_graph(GraphConfig(), other, tied_states, tmp_path)
+        make_graph(GraphConfig(), other, other, tied_states, tmp_path)
 
 
 def test_no_disambiguation_symbols(lang: Path, tied_states: Path, tmp_path: Path) -> None:
     other = _changed_lang(lang, tmp_path / "lang", "phones.txt", "#0 ", "NONE ")
     with pytest.raises((DataError, MismatchError), match=r"#0|NONE"):
-        make_graph(GraphConfig(), other, tied_states, tmp_path)
+        make_graph(GraphConfig(), other, other, tied_states, tmp_path)
 
 
 def test_lexicon_that_can_not_be_determinised(lang: Path, tied_states: Path, tmp_path: Path) -> None:
     other = _changed_lang(lang, tmp_path / "lang", "words.txt", "", "")
     (other / "L_disambig.fst").write_bytes((lang / "L.fst").read_bytes())
     with pytest.raises(DataError, match=r"lang: graph: .*not determinizable"):
-        make_graph(GraphConfig(), other, tied_states, tmp_path)
+        make_graph(GraphConfig(), other, other, tied_states, tmp_path)
 
 
 def test_grammar_without_words(lang: Path, tied_states: Path, tmp_path: Path) -> None:
     arpa = "\\data\\\nngram 1=2\n\n\\1-grams:\n-99\t<s>\n-0.1\t</s>\n\n\\end\\\n"
     other = _changed_lang(lang, tmp_path / "lang", "lm.arpa", _arpa(), arpa)
     (tmp_path / "graph").mkdir()
-    make_graph(GraphConfig(), other, tied_states, tmp_path / "graph")  # silence alone is a language too
+    make_graph(GraphConfig(), other, other, tied_states, tmp_path / "graph")  # silence alone is a language too
     assert _best_path(tmp_path / "graph", [])[0] == pytest.approx(0.1 * LN10 + math.log(2), abs=0.01)
 
 
@@ -284,6 +285,7 @@ def test_graph_from_kaldis_parts_is_as_large_as_kaldis(shared_dir: Path, tmp_pat
     """Kaldi removes some epsilons that are left here, so within a few per cent."""
     model = _kaldi_model(shared_dir, tmp_path / "tri")
     (tmp_path / "graph").mkdir()
-    description = make_graph(GraphConfig(), shared_dir / "kaldi-exp" / "lang", model, tmp_path / "graph")
+    lang = shared_dir / "kaldi-exp" / "lang"
+    description = make_graph(GraphConfig(), lang, lang, model, tmp_path / "graph")
     assert description["num_states"] == pytest.approx(46991, rel=0.03)
     assert description["num_arcs"] == pytest.approx(110748, rel=0.03)

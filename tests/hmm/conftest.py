@@ -11,6 +11,7 @@ from asrkd.core.archive import ArchiveWriter, join_indices
 from asrkd.core.datadir import DataDir, write_data_dir
 from asrkd.features.store import write_feature_dir
 from asrkd.hmm.tied_states import TiedStates
+from asrkd.lang.lm import LmConfig, make_lm
 from asrkd.lang.prepare import LangConfig, make_lang
 
 LEXICON = {"BASS": ["B", "AA", "S"], "ABS": ["AA", "B", "S"], "SOB": ["S", "AA", "B"], "SAAB": ["S", "B"]}
@@ -25,6 +26,7 @@ class Toy:
     features: Path
     data: Path
     lang: Path
+    lm: Path
     phones: dict[str, list[str]]
 
 
@@ -64,8 +66,10 @@ def make_toy(root: Path, num_utterances: int = 24) -> Toy:
     (root / "lexicon").write_text("".join(f"{word} {' '.join(spelled)}\n" for word, spelled in LEXICON.items()))
     (root / "text").write_text("".join(f"{words}\n" for words in text.values()))
     (root / "lang").mkdir()
-    make_lang(LangConfig(ngram_order=2, num_silence_states=3), root / "lexicon", root / "text", root / "lang")
-    return Toy(features, root / "data", root / "lang", phones)
+    make_lang(LangConfig(num_silence_states=3), root / "lexicon", root / "text", root / "lang")
+    (root / "lm").mkdir()
+    make_lm(LmConfig(order=2), root / "lang", root / "text", root / "lm")
+    return Toy(features, root / "data", root / "lang", root / "lm", phones)
 
 
 @pytest.fixture(scope="session")

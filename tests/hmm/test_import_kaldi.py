@@ -33,7 +33,7 @@ def made(toy: Any, triphone_dir: Path, tmp_path_factory: pytest.TempPathFactory)
     kaldi, graph = s5 / "exp" / "tri_ali", s5 / "exp" / "tri_ali" / "graph_toy"
     graph.mkdir(parents=True)
     export_alignment(triphone_dir / "ali", triphone_dir, kaldi, num_jobs=3)
-    make_graph(GraphConfig(), toy.lang, triphone_dir, graph)
+    make_graph(GraphConfig(), toy.lang, toy.lm, triphone_dir, graph)
     shutil.copyfile(toy.lang / "phones.txt", graph / "phones.txt")
     for name in ("graph.json", "HCLG.pdf.fst"):
         (graph / name).unlink()
@@ -134,7 +134,7 @@ def test_it_is_trained_and_decoded_on_as_the_original(
 ) -> None:
     graph = tmp_path / "graph"
     graph.mkdir()
-    make_graph(GraphConfig(), toy.lang, triphone_dir, graph)
+    make_graph(GraphConfig(), toy.lang, toy.lm, triphone_dir, graph)
     ours = trained(toy.features, triphone_dir / "ali", graph, tmp_path / "ours")
     theirs = trained(imported / "features" / "all", imported / "ali" / "all", imported / "graph", tmp_path / "theirs")
     for name in ("1", "2", "student"):

@@ -1,14 +1,12 @@
 """ARPA models that a user brings: what is kept of them, and that every damage names its file and line."""
 
 import gzip
-import json
 from pathlib import Path
 
 import pytest
 
 from asrkd.core.errors import DataError
-from asrkd.graph.hclg import compile_grammar
-from asrkd.lang.arpa import is_arpa, restrict_arpa
+from asrkd.lang.arpa import arpa_words, is_arpa, restrict_arpa
 from asrkd.lang.ngram import read_arpa
 from asrkd.lang.prepare import Lang, LangConfig, make_lang
 
@@ -118,28 +116,13 @@ def test_a_model_of_other_words_gets_a_guess(tmp_path: Path) -> None:
         restrict_arpa(model_file(tmp_path), {"CHAT"}, False, tmp_path / "out")
 
 
-@pytest.mark.parametrize(("vocabulary", "words"), [("text", {"CAT", "SAT"}), ("lexicon", {"CAT", "SAT", "DOG"})])
-def test_a_lang_dir_is_made_of_a_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], vocabulary: str, words: set[str]
-) -> None:
+def test_the_vocabulary_is_the_models(tmp_path: Path) -> None:
+    source = model_file(tmp_path, name="lm.arpa.gz")
+    assert arpa_words(source, KNOWN, True) == {"<s>", "</s>", "<UNK>", "CAT", "SAT"}
+    assert arpa_words(source, KNOWN, False) == {"<s>", "</s>", "CAT", "SAT"}
+    assert arpa_words(source, {*KNOWN, "<unk>"}, False) == {"<s>", "</s>", "<unk>", "CAT", "SAT"}
+    with pytest.raises(DataError, match="is it of another language"):
+        arpa_words(source, {"CHAT"}, True)
     (tmp_path / "lexicon").write_text("CAT K AE T\nSAT S AE T\nDOG D AO G\n")
-    work = tmp_path / "lang"
-    work.mkdir()
-    config = LangConfig(vocabulary=vocabulary, oov="unk", min_count=2)  # type: ignore[arg-type]
-    make_lang(config, tmp_path / "lexicon", model_file(tmp_path, name="lm.arpa.gz"), work)
-    lang = Lang.open(work)
-    assert set(lang.lexicon.words) == words | {"<UNK>"}
-    assert json.loads((work / "lang.json").read_text())["num_ngrams"] == [5, 4, 0]
-    assert "3-grams as given; 1 words are not in the lexicon, and 3 of 12 n-grams dropped" in capsys.readouterr().err
-    grammar = compile_grammar(work / "lm.arpa", work / "words.txt")
-    assert grammar.num_states > 1
-
-
-def test_sentences_may_be_gzipped(tmp_path: Path) -> None:
-    (tmp_path / "lexicon").write_text("CAT K AE T\nSAT S AE T\n")
-    for name in ("plain", "packed.gz"):
-        text = model_file(tmp_path, "CAT SAT\nSAT CAT\nCAT\n", name)
-        (tmp_path / f"lang.{name}").mkdir()
-        make_lang(LangConfig(ngram_order=2), tmp_path / "lexicon", text, tmp_path / f"lang.{name}")
-    made = [(tmp_path / f"lang.{name}" / "lm.arpa").read_bytes() for name in ("plain", "packed.gz")]
-    assert made[0] == made[1]
+    make_lang(LangConfig(oov="unk", min_count=2), tmp_path / "lexicon", source, tmp_path)
+    assert Lang.open(tmp_path).lexicon.words == ["<UNK>", "CAT", "SAT"]

@@ -20,7 +20,8 @@ SENTENCES = ["THE CAT SAT", "THE DOG SAT", "A CAT RAN", "THE CAT RAN HOME", "A D
 
 @pytest.mark.parametrize("order", [2, 3])
 def test_probabilities_after_every_history_sum_to_one(tmp_path: Path, order: int) -> None:
-    assert estimate_ngram(SENTENCES, order, tmp_path / "lm.arpa") == (order, "")
+    made = estimate_ngram(SENTENCES, order, tmp_path / "lm.arpa")
+    assert (made.order, made.reason, made.num_unseen) == (order, "", 0)
     model = read_arpa(tmp_path / "lm.arpa")
     words = {ngram[0] for ngram in model.log_probs if len(ngram) == 1} - {"<s>"}
     for history in [("<s>",), ("THE",), ("THE", "CAT"), ("HOME", "THE"), ("NEVER", "SEEN")]:
@@ -50,9 +51,9 @@ def test_unknown_words_are_counted_and_left_out(tmp_path: Path) -> None:
 
 
 def test_a_text_too_small_for_the_order_takes_a_lower_one_and_says_so(tmp_path: Path) -> None:
-    order, reason = estimate_ngram(["ONE TWO", "ONE"], 4, tmp_path / "lm.arpa")
-    assert order == 2
-    assert "too small for 3-grams" in reason
+    made = estimate_ngram(["ONE TWO", "ONE"], 4, tmp_path / "lm.arpa")
+    assert made.order == 2
+    assert "too small for 3-grams" in made.reason
     assert read_arpa(tmp_path / "lm.arpa").order == 2
 
 
@@ -60,8 +61,7 @@ def test_a_text_too_small_for_the_order_takes_a_lower_one_and_says_so(tmp_path: 
 def test_no_text_with_words_is_too_small(tmp_path_factory: pytest.TempPathFactory, text: list[list[str]]) -> None:
     path = tmp_path_factory.mktemp("lm") / "lm.arpa"
     sentences = [" ".join(words) for words in text]
-    order, _ = estimate_ngram(sentences, 3, path)
-    assert 1 <= order <= 3
+    assert 1 <= estimate_ngram(sentences, 3, path).order <= 3
     assert perplexity(read_arpa(path), sentences).perplexity < 100
 
 

@@ -6,7 +6,6 @@ import kaldifst
 import pytest
 
 from asrkd.core.errors import ConfigError, DataError
-from asrkd.lang.ngram import read_arpa
 from asrkd.lang.prepare import Lang, LangConfig, make_lang
 
 LEXICON = """A  AH0
@@ -24,7 +23,7 @@ def made(tmp_path: Path, text: str = TEXT, **options: object) -> Lang:
     (tmp_path / "text").write_text(text)
     work = tmp_path / "lang"
     work.mkdir(exist_ok=True)
-    make_lang(LangConfig(ngram_order=2, **options), tmp_path / "lexicon", tmp_path / "text", work)  # type: ignore[arg-type]
+    make_lang(LangConfig(**options), tmp_path / "lexicon", tmp_path / "text", work)  # type: ignore[arg-type]
     return Lang.open(work)
 
 
@@ -35,7 +34,6 @@ def test_the_vocabulary_is_the_texts(tmp_path: Path) -> None:
     assert "UW" not in lang.phones
     assert lang.silence_phones == (1, 2)
     assert lang.fst.num_states > 0
-    assert ("RARE",) in read_arpa(lang.path / "lm.arpa").log_probs
 
 
 def test_the_vocabulary_is_the_lexicons_on_demand(tmp_path: Path) -> None:
@@ -44,10 +42,17 @@ def test_the_vocabulary_is_the_lexicons_on_demand(tmp_path: Path) -> None:
     assert "UW" in lang.phones
 
 
+def test_the_lexicons_words_need_no_text(tmp_path: Path) -> None:
+    (tmp_path / "lexicon").write_text(LEXICON)
+    make_lang(LangConfig(vocabulary="lexicon"), tmp_path / "lexicon", None, tmp_path)
+    assert Lang.open(tmp_path).lexicon.words == ["<UNK>", "A", "CAT", "RARE", "SAT", "UNUSED"]
+    with pytest.raises(ConfigError, match="`vocabulary: text` needs the text"):
+        make_lang(LangConfig(), tmp_path / "lexicon", None, tmp_path)
+
+
 def test_rare_words_become_unknown(tmp_path: Path) -> None:
     lang = made(tmp_path, min_count=2, oov="unk")
     assert "RARE" not in lang.words
-    assert ("<UNK>",) in read_arpa(lang.path / "lm.arpa").log_probs
     assert lang.word_ids("utt1", ["CAT", "RARE", "ZEBRA"]) == [lang.words[w] for w in ("CAT", "<UNK>", "<UNK>")]
 
 
@@ -59,7 +64,6 @@ def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
         "L_disambig.fst",
         "lang.json",
         "lexicon.txt",
-        "lm.arpa",
         "phones.txt",
         "topo",
         "words.txt",
@@ -86,14 +90,6 @@ def test_unknown_words_of_a_transcript_are_refused_with_the_utterance(tmp_path: 
 def test_contradicting_options_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="min_count"):
         made(tmp_path, min_count=2)
-
-
-def test_a_text_too_small_for_the_order_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "lexicon").write_text(LEXICON)
-    (tmp_path / "text").write_text("A CAT\n")
-    description = make_lang(LangConfig(ngram_order=3), tmp_path / "lexicon", tmp_path / "text", tmp_path)
-    assert description["ngram_order"] == 1
-    assert "1-grams instead of 3-grams" in capsys.readouterr().err
 
 
 def test_an_empty_text_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from tests.recipes.tiny import ROOT, TINY, Recipe, run
 CONFIG = {
     **{name: section for name, section in TINY.items() if name != "corpus"},
     "recipe": {"num_teachers": 2, "temperatures": [2], "alphas": []},
-    "lang": {"ngram_order": 2, "vocabulary": "lexicon", "oov": "unk"},
+    "lang": {"vocabulary": "lexicon", "oov": "unk"},
+    "lm": {"order": 3, "prune": 1e-6},
     "align": {"retry_beam": 200.0},
     "mono": {**TINY["mono"], "align_all": False},
     "triphone1": {**TINY["triphone"], "num_leaves": "auto", "num_gauss": 150, "max_utterances": 20, "align_all": False},

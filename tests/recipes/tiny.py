@@ -26,7 +26,7 @@ TINY: dict[str, Any] = {
     "subset": {"fraction": 0.4},
     "fbank": {"num_mel_bins": 23},
     "mfcc": {"num_mel_bins": 23, "num_ceps": 13},
-    "lang": {"ngram_order": 2},
+    "lm": {"order": 2},
     "mono": {"num_passes": 6, "num_gauss": 150, "realign_passes": [1, 2, 4], "settle_passes": 1},
     "triphone": {"num_leaves": 60, "num_passes": 5, "num_gauss": 200, "realign_passes": [2, 4], "settle_passes": 1},
     "teacher": {**STUDENT, "loss": {"type": "cross_entropy"}, "epochs": 3},

@@ -1,0 +1,119 @@
+"""Language models over a lang dir's words: estimated from sentences, or taken from an ARPA file; pruned on demand."""
+
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass as plain_dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from asrkd.core.config import STRICT
+from asrkd.core.errors import MismatchError
+from asrkd.core.files import read_fields, sha256, write_json
+from asrkd.lang.arpa import is_arpa, restrict_arpa
+from asrkd.lang.lexicon import UNKNOWN, unknown_words, unknown_words_error
+from asrkd.lang.ngram import estimate_ngram, prune_ngram, read_sentences
+from asrkd.lang.phones import BACKOFF, read_symbols
+
+ARPA = "lm.arpa"
+
+_MARKS = {"<eps>", BACKOFF, "<s>", "</s>"}
+
+
+@dataclass(frozen=True, config=STRICT)
+class LmConfig:
+    """Order and size of a language model."""
+
+    order: int = Field(default=3, ge=1, le=5)
+    """Of a model that is estimated (Kneser-Ney); one that is given has its own."""
+    prune: float = Field(default=0.0, ge=0, lt=1)
+    """N-grams without which the perplexity grows by less than this share are left out (Stolcke 1998); 0 keeps all."""
+
+
+@plain_dataclass(frozen=True)
+class _Vocabulary:
+    """Words of a lang dir or graph folder, and whether others are taken for <UNK>."""
+
+    folder: Path
+    words: Collection[str]
+    with_unknown: bool
+
+    @classmethod
+    def of(cls, folder: Path) -> "_Vocabulary":
+        words = read_symbols(folder / "words.txt").keys() - _MARKS
+        if (folder / "lang.json").is_file():
+            return cls(folder, words, read_fields(folder / "lang.json", oov=str)["oov"] == "unk")
+        return cls(folder, words, UNKNOWN in words)  # a graph, Kaldi's perhaps, which does not say
+
+
+def make_lm(config: LmConfig, lang: Path, text: Path, work: Path) -> dict[str, Any]:
+    """Write lm.arpa over the words of ``lang`` (a lang dir or graph folder) and lm.json; returns lm.json's content.
+
+    ``text`` is one sentence a line, or an ARPA model, either of them gzipped or not. A model is taken as it is but for
+    words outside the lang dir, which are dropped and counted. Words of the lang dir that the sentences lack share what
+    Kneser-Ney's discount takes from the unigrams. Raises DataError for malformed files and for unknown words, unless
+    the lang dir takes them for <UNK>.
+    """
+    vocabulary = _Vocabulary.of(lang)
+    made = (_from_arpa if is_arpa(text) else _from_sentences)(config, vocabulary, text, work)
+    description = {**made, "prune": config.prune, "words": sha256(lang / "words.txt")}
+    if config.prune:
+        description["num_ngrams_before"] = description["num_ngrams"]
+        description["num_ngrams"] = list(prune_ngram(work / ARPA, config.prune))
+    _say(f"{description['order']}-grams, by order {' '.join(map(str, description['num_ngrams']))}")
+    write_json(work / "lm.json", description)
+    return description
+
+
+def check_words(lm: Path, lang: Path) -> None:
+    """MismatchError where a language model was made for another lang dir's words than ``lang``'s."""
+    if not (lm / "lm.json").is_file():
+        return  # Kaldi's, or made by hand
+    if read_fields(lm / "lm.json", words=str)["words"] != sha256(lang / "words.txt"):
+        raise MismatchError(f"{lm} is a model of other words than those of {lang}: make it again from this lang dir")
+
+
+def _from_arpa(config: LmConfig, vocabulary: _Vocabulary, arpa: Path, work: Path) -> dict[str, Any]:
+    model = restrict_arpa(arpa, vocabulary.words, vocabulary.with_unknown, work / ARPA)
+    total = sum(model.num_ngrams) + model.num_ngrams_dropped
+    _say(
+        f"{arpa}: {model.order}-grams as given; {model.num_words_dropped} words are not in {vocabulary.folder}, and "
+        f"{model.num_ngrams_dropped} of {total} n-grams dropped with them"
+    )
+    return {
+        "order": model.order,
+        "num_ngrams": list(model.num_ngrams),
+        "num_words_dropped": model.num_words_dropped,
+        "num_ngrams_dropped": model.num_ngrams_dropped,
+    }
+
+
+def _from_sentences(config: LmConfig, vocabulary: _Vocabulary, text: Path, work: Path) -> dict[str, Any]:
+    lines = read_sentences(text)
+    sentences = _known_sentences(lines, vocabulary)
+    words = set(vocabulary.words) if vocabulary.with_unknown else set(vocabulary.words) - {UNKNOWN}
+    made = estimate_ngram(sentences, config.order, work / ARPA, words)
+    if made.reason:
+        _say(f"{made.order}-grams instead of {config.order}-grams: {made.reason}")
+    return {
+        "order": made.order,
+        "reason": made.reason,
+        "num_ngrams": list(made.num_ngrams),
+        "num_sentences": len(sentences),
+        "num_unseen_words": made.num_unseen,
+    }
+
+
+def _known_sentences(lines: Mapping[str, str], vocabulary: _Vocabulary) -> list[str]:
+    unknown = unknown_words(lines, vocabulary.words)
+    if not unknown:
+        return list(lines.values())
+    if not vocabulary.with_unknown:
+        raise unknown_words_error(unknown, vocabulary.words, str(vocabulary.folder / "words.txt"))
+    return [" ".join(UNKNOWN if word in unknown else word for word in line.split()) for line in lines.values()]
+
+
+def _say(line: str) -> None:
+    print(f"lm: {line}", file=sys.stderr, flush=True)
