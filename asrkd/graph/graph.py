@@ -1,6 +1,7 @@
 """A graph dir opened for the search: loaded once, shared by forked workers."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import kaldifst
@@ -8,7 +9,7 @@ import numpy as np
 
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_fields
-from asrkd.graph.fst import read_fst
+from asrkd.graph.fst import FstArrays, read_fst
 from asrkd.lang.phones import read_symbols
 
 
@@ -24,6 +25,11 @@ class Graph:
     words: dict[int, str]
     num_pdfs: int
     tied_states: str
+
+    @cached_property
+    def arrays(self) -> FstArrays:
+        """``fst`` as arrays."""
+        return read_fst(self.path / "HCLG.pdf.fst")
 
     @classmethod
     def open(cls, path: Path) -> "Graph":

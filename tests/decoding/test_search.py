@@ -1,14 +1,12 @@
 """The search against brute force over all words, an exact Viterbi in numpy on random graphs, and Kaldi's own words."""
 
 import itertools
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import kaldiio
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from asrkd.core.config import parse
@@ -18,21 +16,7 @@ from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.search import Searcher
 from asrkd.graph.graph import Graph
 from asrkd.graph.hclg import import_graph
-
-WIDE = DecodeConfig(beam=1000.0, max_active=100_000, lattice_beam=5.0)
-
-
-GraphWriter = Callable[[Path, str, dict[str, int], int], Graph]
-WordCosts = tuple[dict[str, tuple[tuple[int, int], float]], float, float]
-
-
-def _cost_of_states(states: Sequence[int], matrix: NDArray[np.float32], stay: float) -> float:
-    """The cheapest way through a chain of states, one frame or more in each."""
-    costs = np.full(len(states), np.inf)
-    for frame, row in enumerate(matrix):
-        came = np.concatenate([[0.0 if frame == 0 else np.inf], costs[:-1]])
-        costs = np.minimum(costs + stay, came) - row[list(states)]
-    return float(costs[-1])
+from tests.decoding.graphs import WIDE, Arc, Case, GraphWriter, WordCosts, cost_of_states, random_graph, random_graphs
 
 
 def _brute_force(matrix: NDArray[np.float32], word_costs: WordCosts) -> tuple[float, tuple[str, ...]]:
@@ -42,7 +26,7 @@ def _brute_force(matrix: NDArray[np.float32], word_costs: WordCosts) -> tuple[fl
     for length in range(1, len(matrix) // 2 + 1):
         for words in itertools.product(lexicon, repeat=length):
             states = [pdf for word in words for pdf in lexicon[word][0]]
-            cost = _cost_of_states(states, matrix, stay) + sum(lexicon[word][1] for word in words) + end
+            cost = cost_of_states(states, matrix, stay) + sum(lexicon[word][1] for word in words) + end
             best = min(best, (cost, words))
     return best
 
@@ -60,24 +44,6 @@ def test_best_path_is_that_of_brute_force_over_all_sentences(
         assert path.score == pytest.approx(-cost, abs=1e-3)
         assert (path.partial, path.failed, path.num_frames) == (False, False, num_frames)
         assert path.seconds > 0
-
-
-Arc = tuple[int, int, int, int, float]  # source, target, input label, output label, cost
-
-
-@st.composite
-def _random_graphs(draw: st.DrawFn) -> tuple[list[Arc], list[float], NDArray[np.float32]]:
-    num_states, num_pdfs = draw(st.integers(2, 5)), 3
-    arcs = []
-    for source in range(num_states):
-        for target in draw(st.lists(st.integers(0, num_states - 1), min_size=1, max_size=3)):
-            epsilon = target > source and draw(st.booleans())  # epsilons only forward: no cycles of them
-            label = 0 if epsilon else draw(st.integers(1, num_pdfs))
-            arcs.append((source, target, label, draw(st.integers(0, 4)), draw(st.integers(0, 300)) / 100))
-    final = [draw(st.sampled_from([np.inf, 0.0, 0.5])) for _ in range(num_states)]
-    seed = draw(st.integers(0, 1000))
-    matrix = np.random.default_rng(seed).normal(0, 2, (draw(st.integers(1, 7)), num_pdfs)).astype(np.float32)
-    return arcs, final, matrix
 
 
 def _viterbi(arcs: list[Arc], final: list[float], matrix: NDArray[np.float32]) -> tuple[float, bool]:
@@ -102,18 +68,15 @@ def _viterbi(arcs: list[Arc], final: list[float], matrix: NDArray[np.float32]) -
     return (ended, False) if np.isfinite(ended) else (float(costs.min()), True)
 
 
-@given(_random_graphs())
+@given(random_graphs())
 @settings(max_examples=150)
 def test_score_is_that_of_an_exact_search(
     tmp_path_factory: pytest.TempPathFactory,
     write_graph: GraphWriter,
-    case: tuple[list[Arc], list[float], NDArray[np.float32]],
+    case: Case,
 ) -> None:
     arcs, final, matrix = case
-    lines = [f"{a} {b} {i} {o} {c}" for a, b, i, o, c in sorted(arcs)]
-    lines += [f"{state} {cost}" for state, cost in enumerate(final) if np.isfinite(cost)]
-    words = {str(number): number for number in range(1, 5)}
-    graph = write_graph(tmp_path_factory.mktemp("random"), "\n".join([*lines, ""]), words, 3)
+    graph = random_graph(write_graph, tmp_path_factory.mktemp("random"), case)
     path = Searcher(graph, WIDE).decode("u", matrix)
     cost, partial = _viterbi(arcs, final, matrix)
     if np.isfinite(cost):
