@@ -13,6 +13,7 @@
 #   tune_part        data dir with the share of transfer on which T and alpha are tried; by default a subset, made here
 #   kind             folder of the nets' features in $exp
 #   left_out         stages that others have done
+#   rescore          sentences or an ARPA model: a language model that rescores lattices, of section lm_rescore
 
 config=recipes/$recipe/recipe.yaml
 exp=exp/$recipe
@@ -29,6 +30,7 @@ ablate_transfer=${ablate_transfer:-false}
 tune_part=${tune_part:-transfer_tune}
 kind=${kind:-fbank}
 left_out=${left_out:-}
+rescore=${rescore:-}
 
 usage() {
   cat <<END
@@ -47,6 +49,9 @@ stages: 1 corpus  2 features  3 language  4 tied states  5 graph, GMM decode  6 
 END
 }
 fail() { echo "run.sh $recipe: error: $*" >&2; exit 1; }
+
+command -v asrkd >/dev/null || PATH=$PWD/.venv/bin:$PATH
+command -v asrkd >/dev/null || fail "asrkd is not installed here: ./run.sh setup"
 
 while [ $# -gt 0 ]; do
   name=${1#--}
@@ -100,10 +105,11 @@ finish() {
 
 # Each takes system, kind of features, and model or models; a GMM comes as --gmm=MODEL.
 decode() {
-  local eval=$exp/eval/$1 kind=$2 part; shift 2
-  asrkd decode --tune "$exp/data/dev" "$exp/graph" "$exp/$kind/dev" "$@" "$eval/dev/decode"
+  local eval=$exp/eval/$1 kind=$2 part lms=(); shift 2
+  if [ -n "$rescore" ]; then lms=(--lm "$exp/lm" --rescore "$exp/lm_rescore"); fi
+  asrkd decode "${lms[@]}" --tune "$exp/data/dev" "$exp/graph" "$exp/$kind/dev" "$@" "$eval/dev/decode"
   for part in $tests; do
-    asrkd decode --scale-of "$eval/dev/decode" "$exp/graph" "$exp/$kind/$part" "$@" "$eval/$part/decode"
+    asrkd decode "${lms[@]}" --scale-of "$eval/dev/decode" "$exp/graph" "$exp/$kind/$part" "$@" "$eval/$part/decode"
   done
   for part in dev $tests; do asrkd score "$exp/data/$part" "$eval/$part/decode" "$eval/$part/words"; done
 }
@@ -152,6 +158,7 @@ if at 3; then
   if declare -F make_lexicon >/dev/null; then make_lexicon; fi
   asrkd lang "$lexicon" "$lm_text" "$exp/lang"
   asrkd lm "$exp/lang" "$lm_text" "$exp/lm"
+  if [ -n "$rescore" ]; then asrkd lm --section lm_rescore "$exp/lang" "$rescore" "$exp/lm_rescore"; fi
 fi
 
 if at 4; then

@@ -19,7 +19,7 @@ class DecodeConfig:
     min_active: Annotated[int, Field(ge=0)] = 200
     """States that go on at least, whatever the beam."""
     lattice_beam: Annotated[float, Field(gt=0)] = 6.0
-    """Alternatives kept beside the best path while searching; no influence on the best path itself."""
+    """Alternatives that are kept beside the best path, for another language model to choose from."""
     acoustic_scale: Annotated[float, Field(gt=0)] = 0.1
     """Factor on log-likelihoods, where it is not tuned."""
     acoustic_scales: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (

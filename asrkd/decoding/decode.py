@@ -23,6 +23,7 @@ from asrkd.core.files import atomic_write, read_json, write_json
 from asrkd.core.parallel import map_shards
 from asrkd.decoding.acoustic import scaled
 from asrkd.decoding.config import DecodeConfig
+from asrkd.decoding.rescore import Rescorer, RescoringSearcher
 from asrkd.decoding.search import BestPath, Searcher
 from asrkd.graph.graph import Graph
 
@@ -75,18 +76,19 @@ def decode(
     work: Path,
     *,
     acoustic_scale: float | None = None,
+    rescorer: Rescorer | None = None,
     jobs: int = 1,
     in_parent: bool = False,
 ) -> dict[str, Any]:
     """Decode ``utt_ids`` and write hyp.txt and decode.json to ``work``; returns decode.json's content.
 
     ``log_likelihoods`` is called in the workers, or with ``in_parent`` here (for a net on a GPU, which forked workers
-    can't use). ``acoustic_scale`` is the configuration's unless given. An utterance for which no path survives gets
-    an empty hypothesis and is listed.
+    can't use). A ``rescorer`` puts another language model in place of the graph's. ``acoustic_scale`` is the
+    configuration's unless given. An utterance for which no path survives gets an empty hypothesis and is listed.
     """
     scale = config.acoustic_scale if acoustic_scale is None else acoustic_scale
     (decoded,) = decode_at_scales(
-        config, graph, log_likelihoods, utt_ids, work, scales=[scale], jobs=jobs, in_parent=in_parent
+        config, graph, log_likelihoods, utt_ids, work, scales=[scale], rescorer=rescorer, jobs=jobs, in_parent=in_parent
     )
     write_hypotheses(work / "hyp.txt", decoded.hypotheses)
     summary = {**decoded.summary(), "graph_tied_states": graph.tied_states, "beam": config.beam}
@@ -104,6 +106,7 @@ def tune_scale(
     work: Path,
     *,
     count_errors: CountErrors,
+    rescorer: Rescorer | None = None,
     jobs: int = 1,
     in_parent: bool = False,
 ) -> dict[str, Any]:
@@ -114,7 +117,7 @@ def tune_scale(
     """
     scales = sorted(set(config.acoustic_scales))
     tried = decode_at_scales(
-        config, graph, log_likelihoods, utt_ids, work, scales=scales, jobs=jobs, in_parent=in_parent
+        config, graph, log_likelihoods, utt_ids, work, scales=scales, rescorer=rescorer, jobs=jobs, in_parent=in_parent
     )
     table = []
     for decoded in tried:
@@ -149,10 +152,14 @@ def decode_at_scales(
     work: Path,
     *,
     scales: Sequence[float],
+    rescorer: Rescorer | None = None,
     jobs: int = 1,
     in_parent: bool = False,
 ) -> list[Decoded]:
-    """Best paths at each scale; each utterance's log-likelihoods are computed once."""
+    """Best paths at each scale; each utterance's log-likelihoods are computed once.
+
+    With a ``rescorer``, its language model decides between the paths that the search finds.
+    """
     if not utt_ids:
         raise DataError("there are no utterances to decode: is the data dir empty?")
     parts = work / "parts"
@@ -160,7 +167,9 @@ def decode_at_scales(
     shards = [list(utt_ids[start : start + SHARD_SIZE]) for start in range(0, len(utt_ids), SHARD_SIZE)]
     names = [parts / f"{number}.json" for number in range(1, len(shards) + 1)]
     todo = [(name, shard) for name, shard in zip(names, shards, strict=True) if not name.exists()]
-    decode_shard = partial(_decode_shard, config, graph, scales)
+    # The wheel's decoder is made anew in each worker; arrays are shared.
+    shared = None if rescorer is None else RescoringSearcher(graph, config, rescorer)
+    decode_shard = partial(_decode_shard, lambda: shared or Searcher(graph, config), scales)
     if not in_parent:
         map_shards(partial(decode_shard, log_likelihoods), todo, jobs, "decode")
     else:
@@ -172,14 +181,13 @@ def decode_at_scales(
 
 
 def _decode_shard(
-    config: DecodeConfig,
-    graph: Graph,
+    make_searcher: Callable[[], Searcher | RescoringSearcher],
     scales: Sequence[float],
     log_likelihoods: LogLikelihoods,
     item: tuple[Path, Sequence[str]],
 ) -> None:
     name, utt_ids = item
-    searcher = Searcher(graph, config)
+    searcher = make_searcher()
     rows, computing = [], 0.0
     for utt_id in utt_ids:
         start = time.perf_counter()

@@ -62,13 +62,9 @@ class Searcher:
         self._transition_model = _placeholder_model()
 
     def decode(self, utt_id: str, log_likelihoods: NDArray[np.floating[Any]]) -> BestPath:
-        """Best path for scaled log-likelihoods of shape (num_frames, num_pdfs).
-
-        Raises MismatchError for another number of pdfs than the graph's, DataError for NaN and infinities, on which
-        the search would fail without a word.
-        """
+        """Best path for scaled log-likelihoods of shape (num_frames, num_pdfs); raises what `checked` raises."""
         start = time.perf_counter()
-        matrix = self._checked(utt_id, log_likelihoods)
+        matrix = checked(self._graph, utt_id, log_likelihoods)
         if not len(matrix):
             return BestPath(utt_id, (), partial=False, failed=True, score=0.0, num_frames=0, seconds=0.0)
         found, word_ids, score = self._search(utt_id, matrix, allow_partial=False)
@@ -89,17 +85,23 @@ class Searcher:
         )
         return found, word_ids, score
 
-    def _checked(self, utt_id: str, log_likelihoods: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        if log_likelihoods.ndim != 2 or log_likelihoods.shape[1] != self._graph.num_pdfs:
-            raise MismatchError(
-                f"{utt_id}: log-likelihoods have shape {log_likelihoods.shape}, graph {self._graph.path} has "
-                f"{self._graph.num_pdfs} pdfs: are model and graph of one tied-state model?"
-            )
-        matrix = np.ascontiguousarray(log_likelihoods, dtype=np.float32)
-        finite = np.isfinite(matrix).all(axis=1)
-        if not finite.all():
-            raise DataError(f"{utt_id}: log-likelihoods hold NaN or infinity at frame {int(np.argmin(finite))}")
-        return matrix
+
+def checked(graph: Graph, utt_id: str, log_likelihoods: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+    """Log-likelihoods (num_frames, num_pdfs) as a search takes them.
+
+    Raises MismatchError for another number of pdfs than the graph's, DataError for NaN and infinities, on which a
+    search would fail without a word.
+    """
+    if log_likelihoods.ndim != 2 or log_likelihoods.shape[1] != graph.num_pdfs:
+        raise MismatchError(
+            f"{utt_id}: log-likelihoods have shape {log_likelihoods.shape}, graph {graph.path} has "
+            f"{graph.num_pdfs} pdfs: are model and graph of one tied-state model?"
+        )
+    matrix = np.ascontiguousarray(log_likelihoods, dtype=np.float32)
+    finite = np.isfinite(matrix).all(axis=1)
+    if not finite.all():
+        raise DataError(f"{utt_id}: log-likelihoods hold NaN or infinity at frame {int(np.argmin(finite))}")
+    return matrix
 
 
 def _placeholder_model() -> khg.TransitionModel:

@@ -18,6 +18,7 @@ class Graph:
     """HCLG with pdf + 1 on the input side and word ids on the output side.
 
     ``fst`` must outlive every decoder on it: the wheels hold no reference. ``words`` is keyed by word id.
+    ``lm`` is the identity of its language model, None where the graph was made elsewhere.
     """
 
     path: Path
@@ -25,6 +26,7 @@ class Graph:
     words: dict[int, str]
     num_pdfs: int
     tied_states: str
+    lm: str | None = None
 
     @cached_property
     def arrays(self) -> FstArrays:
@@ -48,7 +50,8 @@ class Graph:
             raise DataError(f"{path / 'words.txt'}: has no word {unknown[0]}, which HCLG holds: is it another graph's?")
         del arrays
         fst = kaldifst.StdVectorFst.read(str(path / "HCLG.pdf.fst"))
-        return cls(path, kaldifst.StdConstFst(fst), words, num_pdfs, str(description["tied_states"]))
+        tied_states, lm = str(description["tied_states"]), description.get("lm")
+        return cls(path, kaldifst.StdConstFst(fst), words, num_pdfs, tied_states, lm)
 
     def check_tied_states(self, tied_states: str, whose: str) -> None:
         """MismatchError unless ``tied_states`` (the hash that ``whose`` carries) is the graph's own."""

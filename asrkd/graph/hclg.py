@@ -21,11 +21,11 @@ from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import sha256, write_json
+from asrkd.core.files import write_json
 from asrkd.graph.fst import FstArrays, from_kaldifst, read_fst, to_kaldifst, write_fst
 from asrkd.hmm.kaldi_io import kaldi_errors
 from asrkd.hmm.tied_states import TiedStates, check_phones
-from asrkd.lang.lm import ARPA, check_words
+from asrkd.lang.lm import ARPA, check_words, identity
 from asrkd.lang.phones import BACKOFF, SymbolTable, disambiguation_ids, read_symbols, write_symbols
 
 _ARPA_TO_FST = f"""
@@ -55,7 +55,7 @@ def make_graph(config: GraphConfig, lang: Path, lm: Path, tied_states: Path, wor
     check_phones(tied_states, model.phones, lang, read_symbols(lang / "phones.txt"))
     check_words(lm, lang)
     hclg = compose_graph(config, lang, lm, model)
-    return write_graph(work, hclg, model, read_symbols(lang / "words.txt"), config=config, lm=sha256(lm / ARPA))
+    return write_graph(work, hclg, model, read_symbols(lang / "words.txt"), config=config, lm=identity(lm))
 
 
 def import_graph(kaldi_graph: Path, tied_states: Path, work: Path) -> dict[str, Any]:

@@ -10,14 +10,16 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
-from asrkd.core.errors import MismatchError
+from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_fields, sha256, write_json
 from asrkd.lang.arpa import is_arpa, restrict_arpa
 from asrkd.lang.lexicon import UNKNOWN, unknown_words, unknown_words_error
 from asrkd.lang.ngram import estimate_ngram, prune_ngram, read_sentences
+from asrkd.lang.ngram_table import NgramTable, write_table
 from asrkd.lang.phones import BACKOFF, read_symbols
 
 ARPA = "lm.arpa"
+_TABLE, _WORDS = "table", "words.txt"
 
 _MARKS = {"<eps>", BACKOFF, "<s>", "</s>"}
 
@@ -49,7 +51,9 @@ class _Vocabulary:
 
 
 def make_lm(config: LmConfig, lang: Path, text: Path, work: Path) -> dict[str, Any]:
-    """Write lm.arpa over the words of ``lang`` (a lang dir or graph folder) and lm.json; returns lm.json's content.
+    """Write a language model over the words of ``lang``, a lang dir or graph folder; returns lm.json's content.
+
+    lm.arpa is for graphs and for other tools, table/ for scoring.
 
     ``text`` is one sentence a line, or an ARPA model, either of them gzipped or not. A model is taken as it is but for
     words outside the lang dir, which are dropped and counted. Words of the lang dir that the sentences lack share what
@@ -62,6 +66,9 @@ def make_lm(config: LmConfig, lang: Path, text: Path, work: Path) -> dict[str, A
     if config.prune:
         description["num_ngrams_before"] = description["num_ngrams"]
         description["num_ngrams"] = list(prune_ngram(work / ARPA, config.prune))
+    write_table(work / ARPA, read_symbols(lang / "words.txt"), work / _TABLE)
+    (work / _WORDS).write_bytes((lang / "words.txt").read_bytes())
+    description["arpa"] = sha256(work / ARPA)
     _say(f"{description['order']}-grams, by order {' '.join(map(str, description['num_ngrams']))}")
     write_json(work / "lm.json", description)
     return description
@@ -73,6 +80,19 @@ def check_words(lm: Path, lang: Path) -> None:
         return  # Kaldi's, or made by hand
     if read_fields(lm / "lm.json", words=str)["words"] != sha256(lang / "words.txt"):
         raise MismatchError(f"{lm} is a model of other words than those of {lang}: make it again from this lang dir")
+
+
+def identity(lm: Path) -> str:
+    """What tells a language model from others: the hash of its ARPA file."""
+    described = lm / "lm.json"
+    return str(read_fields(described, arpa=str)["arpa"]) if described.is_file() else sha256(lm / ARPA)
+
+
+def open_table(lm: Path) -> NgramTable:
+    """The n-grams of a finished folder, for scoring. DataError where it is missing or not whole."""
+    if not (lm / _TABLE).is_dir():
+        raise DataError(f"{lm} is no language model of `asrkd lm`: it has no {_TABLE}/")
+    return NgramTable.open(lm / _TABLE, read_symbols(lm / _WORDS))
 
 
 def _from_arpa(config: LmConfig, vocabulary: _Vocabulary, arpa: Path, work: Path) -> dict[str, Any]:

@@ -155,6 +155,7 @@ def prune_ngram(path: Path, threshold: float) -> tuple[int, ...]:
 
     N-grams of order 2 and more go without which the model's perplexity grows by less than ``threshold``, relative
     (Stolcke 1998, "Entropy-based pruning of backoff language models"); unigrams, and what longer n-grams need, stay.
+    Raises DataError for a model that leaves nothing to back-off.
     """
     from kaldingram.prune import ArpaParser, prune
 
@@ -162,7 +163,12 @@ def prune_ngram(path: Path, threshold: float) -> tuple[int, ...]:
     with _no_progress_bars():
         model = parser.loadf(path, encoding="utf-8")[0]
         model.log_joint_prob = partial(_history_log_prob, model.log_joint_prob)
-        prune(model, threshold, 2)
+        try:
+            prune(model, threshold, 2)
+        except ValueError:  # of the logarithm of what is left, 0 or a little less
+            raise DataError(
+                f"{path}: too small to be pruned: any word may follow some history. Set `prune: 0`"
+            ) from None
         with atomic_write(path) as file:
             parser.dump(model, file)
     return tuple(count for _, count in model.counts())

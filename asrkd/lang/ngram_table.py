@@ -23,6 +23,8 @@ from asrkd.lang.phones import SymbolTable
 State = tuple[int, ...]
 """A history as far as the model tells it from others: word ids, the latest last."""
 
+Ints = NDArray[np.int64]
+
 _KEYS, _LOG_PROBS, _BACKOFFS = "keys.{}.npy", "log_probs.{}.npy", "backoffs.{}.npy"
 _LN10 = math.log(10)
 
@@ -67,13 +69,17 @@ class NgramTable:
     def order(self) -> int:
         return len(self._levels)
 
+    def has(self, words: Ints) -> NDArray[np.bool_]:
+        """Of each word id, whether it has a unigram."""
+        return np.isin(words, self._levels[0].keys)
+
     @property
     def start(self) -> State:
         """The state in which a sentence begins."""
         return (self._start,) if self.order > 1 else ()
 
     def score(self, state: State, word: int) -> tuple[float, State]:
-        """Natural log p(word | state), and the state after it. DataError for a word without a unigram."""
+        """Natural log p(word | state), and the state after it; minus infinity for a word without a unigram."""
         weight = 0.0
         history = state
         while True:
@@ -81,7 +87,7 @@ class NgramTable:
             if place >= 0:
                 break
             if not history:
-                raise DataError(f"the language model has no word of id {word}: is it of the graph's words?")
+                return -math.inf, ()
             weight += self._backoff(history)
             history = history[1:]
         log_prob = float(self._levels[len(history)].log_probs[place])

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.core.config import parse
-from asrkd.core.errors import MismatchError
+from asrkd.core.errors import ConfigError, MismatchError
 from asrkd.core.stage import Stage
 from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, one_source, path, stage, where
 
 
 def plan_decode(arguments: Namespace, section: Section) -> Stage:
     one_source(arguments)
+    if bool(arguments.lm) != bool(arguments.rescore):
+        raise ConfigError("--rescore LM and --lm LM go together: the model to rescore with, and the graph's own")
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.decoding.config import DecodeConfig
@@ -25,18 +27,25 @@ def plan_decode(arguments: Namespace, section: Section) -> Stage:
         features, graph = FeatureDir.open(arguments.features), Graph.open(arguments.graph)
         source = gmm(features, arguments.gmm) if arguments.gmm else nets(features, arguments.models)
         graph.check_tied_states(source.tied_states, str(arguments.gmm or arguments.models[0]))
+        rescorer = None
+        if arguments.rescore:
+            from asrkd.decoding.rescore import open_rescorer
+
+            rescorer = open_rescorer(graph, arguments.lm, arguments.rescore)
         common = (config, graph, source.log_likelihoods, features.utt_ids, work)
+        how: dict[str, Any] = {"rescorer": rescorer, "jobs": arguments.jobs, "in_parent": source.on_gpu}
         if arguments.tune:
             count = _error_counter(arguments.tune, features.utt_ids)
-            return tune_scale(*common, count_errors=count, jobs=arguments.jobs, in_parent=source.on_gpu)
+            return tune_scale(*common, count_errors=count, **how)
         scale = _scale_of(arguments.scale_of) if arguments.scale_of else None
-        return decode(*common, acoustic_scale=scale, jobs=arguments.jobs, in_parent=source.on_gpu)
+        return decode(*common, acoustic_scale=scale, **how)
 
     inputs = [
         *(arguments.graph, arguments.features, *arguments.models),
-        *(arguments.gmm, arguments.tune, arguments.scale_of),
+        *(arguments.gmm, arguments.tune, arguments.scale_of, arguments.lm, arguments.rescore),
     ]
-    return stage(arguments, section, inputs, run, tune=bool(arguments.tune), gmm=bool(arguments.gmm))
+    options = {name: bool(getattr(arguments, name)) for name in ("tune", "gmm", "rescore")}
+    return stage(arguments, section, inputs, run, **options)
 
 
 def _scale_of(decoded: Path) -> float:
@@ -118,6 +127,8 @@ VERBS: Sequence[Verb] = (
             path("--gmm", "tied-state model whose GMM to decode with, on MFCC"),
             path("--tune", "data dir of this (dev) set: choose the acoustic scale on its words"),
             path("--scale-of", "decode folder whose acoustic scale to use: the dev set's"),
+            path("--rescore", "language model that takes the place of the graph's own in the lattices"),
+            path("--lm", "the graph's own language model, for --rescore"),
         ],
         plan_decode,
     ),

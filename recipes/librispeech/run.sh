@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # LibriSpeech, Mini LibriSpeech or a corpus in their layout, from (if need be) the download to the report.
-# Run it by ./run.sh librispeech.
+# Run it by ./run.sh librispeech, or as it is once that has set up .venv.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 recipe=librispeech
 corpus= parts= train_parts= dev_parts= test_parts= transfer_parts= lexicon= lm= lm_text= rescore=
 download=corpora mirror= heldout=0 device=auto
-own_options="corpus parts train-parts dev-parts test-parts transfer-parts lexicon lm lm-text"
+own_options="corpus parts train-parts dev-parts test-parts transfer-parts lexicon lm lm-text rescore"
 own_options+=" download mirror heldout device"
 own_usage="  --corpus DIR            LibriSpeech tree, DIR/PART/SPEAKER/CHAPTER; without it the parts are downloaded
   --parts LIST            parts for all purposes: train-* train, dev-* tune, test-* test; for Mini LibriSpeech
@@ -21,6 +21,8 @@ own_usage="  --corpus DIR            LibriSpeech tree, DIR/PART/SPEAKER/CHAPTER;
   --lexicon FILE          pronunciations, CMUdict format (default: LibriSpeech's, downloaded)
   --lm FILE               ARPA model, gzipped or not (default: LibriSpeech's pruned 3-gram, downloaded)
   --lm-text FILE          in its place: sentences, one a line, gzipped or not
+  --rescore FILE          a larger model, ARPA or sentences, to rescore lattices with; or the name of one to download,
+                          such as 3-gram.arpa.gz or 4-gram.arpa.gz (default: none)
   --device D              auto, cpu, cuda or cuda:N (default $device)
   --download DIR          folder for what is downloaded (default $download)
   --mirror URL            of OpenSLR's resources
@@ -82,6 +84,10 @@ settle() {
   fi
   if [ -z "$lexicon" ]; then wanted+=" librispeech-lexicon.txt" lexicon=$download/librispeech-lexicon.txt; fi
   if [ -z "$lm$lm_text" ]; then wanted+=" 3-gram.pruned.1e-7.arpa.gz" lm=$download/3-gram.pruned.1e-7.arpa.gz; fi
+  if [ -n "$rescore" ] && [ ! -e "$rescore" ]; then
+    case $rescore in */*) fail "--rescore '$rescore' does not exist" ;; esac
+    wanted+=" $rescore" rescore=$download/$rescore
+  fi
   lm_text=${lm:-$lm_text}
   given_lexicon=$lexicon lexicon=$exp/g2p/lexicon.txt
 }

@@ -5,12 +5,13 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asrkd.core.errors import DataError
-from asrkd.lang.ngram import estimate_ngram, perplexity, read_arpa
+from asrkd.lang.ngram import estimate_ngram, perplexity, prune_ngram, read_arpa
 
 SENTENCES = ["THE CAT SAT", "THE DOG SAT", "A CAT RAN", "THE CAT RAN HOME", "A DOG SAT HOME", "THE DOG RAN"] * 2 + [
     "A CAT SAT HOME",
@@ -105,3 +106,14 @@ def test_cutting_short_is_noticed_wherever_it_happens(tmp_path_factory: pytest.T
     path.write_text(whole[: int(share * whole.index("\\end\\"))])
     with pytest.raises(DataError):
         read_arpa(path)
+
+
+def test_a_model_that_leaves_nothing_to_back_off_is_not_pruned(tmp_path: Path) -> None:
+    path = tmp_path / "lm.arpa"
+    rng = np.random.default_rng(4)
+    shares = 1 / np.arange(1, 9) / np.sum(1 / np.arange(1, 9))
+    estimate_ngram([" ".join(rng.choice(list("ABCDEFGH"), rng.integers(1, 7), p=shares)) for _ in range(150)], 4, path)
+    before = path.read_bytes()
+    with pytest.raises(DataError, match=r"lm\.arpa: too small to be pruned: .* Set `prune: 0`"):
+        prune_ngram(path, 0.01)
+    assert path.read_bytes() == before

@@ -12,7 +12,8 @@ CONFIG = {
     **{name: section for name, section in TINY.items() if name != "corpus"},
     "recipe": {"num_teachers": 2, "temperatures": [2], "alphas": []},
     "lang": {"vocabulary": "lexicon", "oov": "unk"},
-    "lm": {"order": 3, "prune": 1e-6},
+    "lm": {"order": 2, "prune": 1e-6},
+    "lm_rescore": {"order": 3},
     "align": {"retry_beam": 200.0},
     "mono": {**TINY["mono"], "align_all": False},
     "triphone1": {**TINY["triphone"], "num_leaves": "auto", "num_gauss": 150, "max_utterances": 20, "align_all": False},
@@ -32,7 +33,7 @@ def test_a_tree_with_heldout_sentences_halved_speakers_and_a_transfer_set(recipe
     command = ["--corpus", str(tree), "--train-parts", "train", "--dev-parts", "dev", "--test-parts", "dev"]
     command += ["--transfer-parts", "transfer", "--heldout", "0.1", "--lexicon", str(lexicon), "--device", "cpu"]
     command += ["--lm-text", str(tree / "lm_text.txt"), "--config", str(config), "--exp", str(exp), "--jobs", "2"]
-    command += ["--realign", "true", "--augment", "vtlp"]
+    command += ["--realign", "true", "--augment", "vtlp", "--rescore", str(tree / "lm_text.txt")]
     done = run("librispeech", *command)
     assert done.returncode == 0, done.stdout[-3000:]
     assert "Traceback" not in done.stdout
@@ -42,6 +43,8 @@ def test_a_tree_with_heldout_sentences_halved_speakers_and_a_transfer_set(recipe
     stage = json.loads((exp / "teachers/1/stage.json").read_text())
     assert str(exp / "ali_net/train_aug") in json.dumps(stage["inputs"])
     assert (exp / "tri/final.mat").exists()
+    decode = json.loads((exp / "eval/distilled/heldout/decode/stage.json").read_text())
+    assert {str(exp / "lm"), str(exp / "lm_rescore")} < decode["inputs"].keys()
     assert (exp / "g2p/lexicon_g2p.txt").read_text().split()[0] == taken
     parts = {name: speakers(exp / "data" / name) for name in ("dev", "test")}
     assert parts["dev"].isdisjoint(parts["test"])
@@ -93,6 +96,7 @@ def tree(tmp_path: Path) -> Path:
         ("--parts train-clean-5,dev-clean-2 --transfer-parts dev-clean-2", "and a transfer set too"),
         ("--parts train-clean-5,dev-clean-2 --heldout 5", "--heldout '5' is no share, such as 0.05"),
         ("--parts train-clean-5,dev-clean-2 --lm a --lm-text b", "--lm or --lm-text, not both"),
+        ("--parts train-clean-5,dev-clean-2 --rescore no/file", "--rescore 'no/file' does not exist"),
         ("--parts train-clean-5,dev-clean-2 --device gpu", "--device 'gpu' is none of auto, cpu, cuda, cuda:N"),
         ("--parts train-clean-5,dev-clean-2 --device cuda:99", "device 'cuda:99' was asked for, but torch sees"),
         ("--part train-clean-5", "unknown option '--part'"),

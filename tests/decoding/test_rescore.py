@@ -1,0 +1,150 @@
+"""Rescoring against all paths of lattices, and against a search that has the other language model from the start."""
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asrkd.core.errors import DataError, MismatchError
+from asrkd.decoding.lattice import LatticeSearch
+from asrkd.decoding.rescore import Rescorer, RescoringSearcher, open_rescorer
+from asrkd.graph.graph import Graph
+from asrkd.lang.lm import LmConfig, make_lm
+from asrkd.lang.ngram import ArpaModel, read_arpa
+from asrkd.lang.ngram_table import NgramTable, write_table
+from tests.decoding.graphs import WIDE, Case, GraphWriter, WordCosts, cost_of_states, random_graph, random_graphs
+from tests.decoding.test_lattice import lattice_paths
+
+LN10 = math.log(10)
+
+
+def unigrams(costs: dict[str, float], end: float) -> str:
+    """An ARPA model of the costs (natural logarithm) of a word loop."""
+    lines = [f"{-cost / LN10:.7f}\t{word}" for word, cost in {**costs, "</s>": end}.items()]
+    head = f"\\data\\\nngram 1={len(lines) + 1}\n\n\\1-grams:\n-99\t<s>\n"
+    return head + "\n".join(lines) + "\n\n\\end\\\n"
+
+
+def opened(folder: Path, text: str, words: dict[str, int]) -> tuple[NgramTable, ArpaModel]:
+    folder.mkdir(exist_ok=True)
+    (folder / "lm.arpa").write_text(text)
+    write_table(folder / "lm.arpa", words, folder / "table")
+    return NgramTable.open(folder / "table", words), read_arpa(folder / "lm.arpa")
+
+
+def estimated(folder: Path, words: dict[str, int], order: int, seed: int) -> tuple[NgramTable, ArpaModel]:
+    """A model of sentences by chance."""
+    folder.mkdir(exist_ok=True)
+    rng = np.random.default_rng(seed)
+    spoken = sorted(words.keys() - {"<eps>"})
+    sentences = [" ".join(rng.choice(spoken, rng.integers(1, 6))) for _ in range(60)]
+    (folder / "text").write_text("\n".join(sentences) + "\n")
+    (folder / "words.txt").write_text("".join(f"{word} {number}\n" for word, number in words.items()))
+    make_lm(LmConfig(order=order), folder, folder / "text", folder)
+    return NgramTable.open(folder / "table", words), read_arpa(folder / "lm.arpa")
+
+
+def cost_of_words(model: ArpaModel, words: list[str], end: bool = True) -> float:
+    history: tuple[str, ...] = ("<s>",)
+    total = 0.0
+    for word in [*words, *(["</s>"] if end else [])]:
+        total -= LN10 * model.log_prob(history, word)
+        history = (*history, word)
+    return total
+
+
+@settings(max_examples=60, deadline=None)
+@given(random_graphs(), st.integers(1, 3), st.integers(1, 4))
+def test_the_best_path_is_the_best_of_all_paths(
+    write_graph: GraphWriter, tmp_path_factory: pytest.TempPathFactory, case: Case, old: int, new: int
+) -> None:
+    folder = tmp_path_factory.mktemp("random")
+    graph = random_graph(write_graph, folder, case)
+    lattice = LatticeSearch(graph.arrays, WIDE).search(case[2])
+    if lattice is None:
+        return
+    words = {word: number for number, word in graph.words.items()}
+    (old_table, old_model), (new_table, new_model) = (
+        estimated(folder / name, words, order, seed) for name, order, seed in (("old", old, 1), ("new", new, 2))
+    )
+    expected = math.inf
+    for ids, cost in lattice_paths(lattice):
+        spelled = [graph.words[number] for number in ids]
+        change = [cost_of_words(model, spelled, not lattice.partial) for model in (old_model, new_model)]
+        expected = min(expected, cost - change[0] + change[1])
+    best = Rescorer(old_table, new_table).best(lattice)
+    assert best is not None
+    assert best[0] == pytest.approx(expected, abs=1e-3)
+    same = Rescorer(old_table, old_table).best(lattice)
+    assert same is not None
+    assert same[0] == pytest.approx(min(cost for _, cost in lattice_paths(lattice)), abs=1e-4)
+
+
+def test_it_finds_what_a_search_with_the_other_model_finds(
+    word_loop: Graph, word_costs: WordCosts, tmp_path: Path
+) -> None:
+    """The loop's costs are a model of one word; the other has two."""
+    lexicon, stay, end = word_costs
+    words = {word: number for number, word in word_loop.words.items()}
+    old, _ = opened(tmp_path / "old", unigrams({word: cost for word, (_, cost) in lexicon.items()}, end), words)
+    new, model = estimated(tmp_path / "new", words, 2, 7)
+    searcher = RescoringSearcher(word_loop, WIDE, Rescorer(old, new))
+    changed = 0
+    for seed in range(8):
+        matrix = np.random.default_rng(seed).normal(0, 1, (7, 4)).astype(np.float32)
+        costs = {}
+        for length in (1, 2, 3):
+            for said in itertools.product(lexicon, repeat=length):
+                states = [pdf for word in said for pdf in lexicon[word][0]]
+                costs[said] = cost_of_states(states, matrix, stay) + cost_of_words(model, list(said))
+        path = searcher.decode("u", matrix)
+        assert path.words == min(costs, key=lambda said: costs[said])
+        assert path.score == pytest.approx(-min(costs.values()), abs=1e-3)
+        assert (path.partial, path.failed, path.num_frames) == (False, False, 7)
+        changed += path.words != RescoringSearcher(word_loop, WIDE, Rescorer(old, old)).decode("u", matrix).words
+    assert changed
+
+
+def test_no_path_and_no_frames_are_failures(word_loop: Graph, word_costs: WordCosts, tmp_path: Path) -> None:
+    lexicon, _, end = word_costs
+    words = {word: number for number, word in word_loop.words.items()}
+    old, _ = opened(tmp_path / "old", unigrams({word: cost for word, (_, cost) in lexicon.items()}, end), words)
+    none, _ = opened(tmp_path / "none", unigrams({}, end), words)
+    path = RescoringSearcher(word_loop, WIDE, Rescorer(old, old)).decode("u", np.zeros((0, 4), np.float32))
+    assert (path.words, path.failed, path.num_frames) == ((), True, 0)
+    path = RescoringSearcher(word_loop, WIDE, Rescorer(old, none)).decode("u", np.zeros((4, 4), np.float32))
+    assert (path.words, path.failed, path.partial) == ((), True, False)
+    path = RescoringSearcher(word_loop, WIDE, Rescorer(old, old)).decode("u", np.zeros((1, 4), np.float32))
+    assert (path.words, path.failed, path.partial) == (("ONE",), False, True)
+    with pytest.raises(MismatchError, match="utt-3: log-likelihoods have shape"):
+        RescoringSearcher(word_loop, WIDE, Rescorer(old, old)).decode("utt-3", np.zeros((4, 3), np.float32))
+
+
+def test_models_must_be_the_graphs_own_and_of_its_words(
+    word_loop: Graph, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = {"own": "ONE TWO NO\nTWO\n", "other": "ONE\nTWO NO NO\n"}
+    for name, text in texts.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / "text").write_text(text)
+        make_lm(LmConfig(order=2), word_loop.path, tmp_path / "text", tmp_path / name)
+    open_rescorer(word_loop, tmp_path / "own", tmp_path / "other")  # a graph made elsewhere does not say which
+    (tmp_path / "few").mkdir()
+    (tmp_path / "arpa").write_text(unigrams({"ONE": 1.0, "NO": 1.0}, 1.0))
+    make_lm(LmConfig(), word_loop.path, tmp_path / "arpa", tmp_path / "few")
+    capsys.readouterr()
+    open_rescorer(word_loop, tmp_path / "own", tmp_path / "few")
+    assert "few lacks 1 words of the graph, such as TWO: they are never recognised" in capsys.readouterr().err
+    with pytest.raises(MismatchError, match="few is not the language model that graph"):
+        open_rescorer(word_loop, tmp_path / "few", tmp_path / "own")
+    (tmp_path / "other/words.txt").write_text("<eps> 0\nONE 1\n")
+    (tmp_path / "text").write_text("ONE ONE\nONE\n")
+    make_lm(LmConfig(order=1), tmp_path / "other", tmp_path / "text", tmp_path / "few")
+    with pytest.raises(MismatchError, match="few is a model of other words"):
+        open_rescorer(word_loop, tmp_path / "own", tmp_path / "few")
+    with pytest.raises(DataError, match="is no language model of `asrkd lm`"):
+        open_rescorer(word_loop, tmp_path / "own", word_loop.path)
