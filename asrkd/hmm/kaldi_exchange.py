@@ -25,7 +25,7 @@ from asrkd.hmm.event_map import read_tree
 from asrkd.hmm.gmm_features import SPLICE, TRANSFORM
 from asrkd.hmm.kaldi_ali import ali_files, read_ali, split_evenly, write_ali
 from asrkd.hmm.paths import PathCheck
-from asrkd.hmm.tied_states import GMM_INPUT, MODEL, TREE, TiedStates
+from asrkd.hmm.tied_states import GMM_INPUT, MODEL, TREE, TiedStates, read_model
 from asrkd.hmm.transitions import Int32Array
 from asrkd.lang.phones import real_phones
 
@@ -55,6 +55,7 @@ def import_tied_states(kaldi_dir: Path, work: Path) -> dict[str, Any]:
     MismatchError where phones.txt is another model's.
     """
     if kaldi_dir.is_dir() and not (kaldi_dir / "phones.txt").is_file():
+        read_model(kaldi_dir / MODEL)  # where it is of a kind that is refused, phones.txt would not help
         raise DataError(
             f"{kaldi_dir / 'phones.txt'} is missing: copy it from the lang dir that the model was made with"
         )

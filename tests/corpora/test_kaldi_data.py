@@ -48,8 +48,24 @@ def grep(option: str, pattern: str, path: Path) -> list[str]:
     return output.stdout.splitlines()
 
 
+def validate_by_kaldi(folder: Path, feats: bool) -> None:
+    """validate_data_dir.sh itself, where ``$KALDI_ROOT`` says that there is one."""
+    s5 = Path(os.environ.get("KALDI_ROOT", "/nowhere")) / "egs" / "wsj" / "s5"
+    if not (s5 / "utils" / "validate_data_dir.sh").is_file():
+        return
+    # Not its own check of characters, for which it takes the C locale where C.UTF-8 is spelt otherwise.
+    options = ["--non-print", *([] if feats else ["--no-feats"])]
+    output = subprocess.run(
+        ["bash", "utils/validate_data_dir.sh", *options, str(folder)],
+        capture_output=True, text=True, cwd=s5, check=False,
+    )  # fmt: skip
+    assert output.returncode == 0, output.stdout + output.stderr
+    assert "Successfully validated" in output.stdout
+
+
 def validate(folder: Path, feats: bool = False) -> None:
-    """What validate_data_dir.sh checks, with --no-feats unless ``feats``."""
+    """What validate_data_dir.sh checks, with --no-feats unless ``feats``; and the script, where it is there."""
+    validate_by_kaldi(folder, feats)
     utt2spk = lines_of(folder / "utt2spk")
     assert all(len(line.split()) == 2 for line in utt2spk)
     utts = keys_of(folder / "utt2spk")

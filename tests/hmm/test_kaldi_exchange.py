@@ -169,6 +169,9 @@ def test_other_models_are_refused_in_one_line(
     (kaldi / "final.mdl").write_bytes(b"\0B" + content(triphone))
     with pytest.raises(DataError, match=message):
         import_tied_states(kaldi, tmp_path)
+    (kaldi / "phones.txt").unlink()  # to ask for it would mislead
+    with pytest.raises(DataError, match=message):
+        import_tied_states(kaldi, tmp_path)
     assert main(["import-kaldi", str(kaldi), str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("asrkd import-kaldi: error: ")
 
