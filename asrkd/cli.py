@@ -31,12 +31,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except (AsrkdError, OSError) as error:  # OSError: a full disk, a folder that may not be written
-        print(f"asrkd {verb.name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"asrkd {verb.name}: error: {' '.join(_told(error).split())}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"asrkd {verb.name}: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
     return 0
+
+
+def _told(error: AsrkdError | OSError) -> str:
+    """What went wrong; where the system refused a file, the file first."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _section(config: Mapping[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:

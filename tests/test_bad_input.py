@@ -521,6 +521,26 @@ def test_output_that_can_not_be_made(sound: Path, tmp_path: Path, capsys: pytest
     assert error.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        (r"ngram 1=(\d+)", "ngram 1=99", r"lm\.arpa:\d+: end of \d+ 1-grams, its header says 99"),
+        (r"\\end\\", "", r"lm\.arpa:\d+: ends before \\end\\: cut short\?"),
+        (r"(\\1-grams:\n)\S+", r"\1nan", r"lm\.arpa:\d+: a number that is not finite in 'nan"),
+    ],
+)
+def test_damaged_language_model(failing: Failing, sound: Path, tmp_path: Path, case: tuple[str, str, str]) -> None:
+    old, new, cause = case
+    model = (sound / "lm" / "lm.arpa").read_text()
+    assert re.search(old, model)
+    (tmp_path / "lm.arpa").write_text(re.sub(old, new, model, count=1))
+    assert re.match(f"{tmp_path}/{cause}", failing("lm", "lang", tmp_path / "lm.arpa"))
+
+
+def test_what_the_system_refuses_is_named_first(failing: Failing, sound: Path) -> None:
+    assert failing("export-posteriors", "text") == f"{sound}/text/header.json: Not a directory"
+
+
 def test_a_failed_stage_can_be_mended_and_run_again(failing: Failing, tmp_path: Path, chapter: Path) -> None:
     (chapter / "11-101-0001.flac").rename(tmp_path / "aside")
     failing("prepare", tmp_path / "part")

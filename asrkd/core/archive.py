@@ -28,6 +28,9 @@ from asrkd.core.ranges import cut, split_range
 
 Array = NDArray[Any]
 
+_MAX_DIGITS = 18
+"""Of an offset: what is longer is no number of bytes in a file."""
+
 SHARD_SIZE = 50
 """Utterances in one ark file: what is lost at most by a kill."""
 
@@ -158,7 +161,9 @@ class Archive(Mapping[str, Array]):
             raise DataError(f"{self.scp}: {utt_id}: its archive {entry} is missing") from None
         except _UNREADABLE as error:
             cause = " ".join(str(error).split()) or type(error).__name__
-            raise DataError(f"{self.scp}: {utt_id}: {entry} is not readable ({cause}): cut short?") from None
+            raise DataError(
+                f"{self.scp}: {utt_id}: {entry} is not readable ({cause}): another file, or cut short?"
+            ) from None
         if value.dtype.kind == "f" and not np.isfinite(value).all():
             frame = int(np.argwhere(~np.isfinite(value))[0][0])
             raise DataError(f"{self.scp}: {utt_id}: NaN or infinity at frame {frame}: was the audio damaged?")
@@ -174,19 +179,22 @@ class Archive(Mapping[str, Array]):
         """Where an utterance lies, with an absolute path. DataError for a command, and for what is no regular file."""
         entry, wanted = split_range(self._entries[utt_id])
         path, offset = self._place(entry)
-        if is_pipe(entry) or not path.is_file():
-            raise DataError(
-                f"{self.scp}: {utt_id}: its archive {path} is missing: relative paths are taken from the scp's own "
-                "folder or from where asrkd runs; run it where Kaldi's scripts ran"
+        if is_pipe(entry) or not os.path.isfile(path):  # noqa: PTH113 (also for what can be no path)
+            cause = (
+                "is no file with an archive"
+                if os.path.exists(path)  # noqa: PTH110
+                else "is missing: relative paths are taken from the scp's own folder or from where asrkd runs; "
+                "run it where Kaldi's scripts ran"
             )
+            raise DataError(f"{self.scp}: {utt_id}: its archive {path} {cause}")
         return f"{os.path.abspath(path)}:{offset}" + (f"[{wanted}]" if wanted else "")  # noqa: PTH100 (links stay links)
 
     def _place(self, entry: str) -> tuple[Path, int]:
         name, colon, offset = entry.rpartition(":")
-        if not (colon and offset.isdecimal()):
+        if not (colon and offset.isdecimal() and len(offset) <= _MAX_DIGITS):
             name, offset = entry, "0"
         beside = self.scp.parent / name
-        return beside if beside.exists() else Path(name), int(offset)
+        return beside if os.path.exists(beside) else Path(name), int(offset)  # noqa: PTH110 (False for too long a name)
 
     @property
     def has_pipes(self) -> bool:
@@ -230,13 +238,23 @@ def _read_value(file: IO[bytes]) -> Array:
     start = file.tell()
     head = file.read(3)
     file.seek(start)
+    if not head:
+        raise EOFError("its offset is beyond the end")
     if not head.startswith(b"\0B"):
-        value = matio.read_ascii_mat(file)
+        value = _text_value(file)
     elif head == b"\0B\4":
         value = matio.read_int32vector(_Whole(file))
     else:
         value = matio.read_matrix_or_vector(_Whole(file))
     return np.asarray(value)
+
+
+def _text_value(file: IO[bytes]) -> Array:
+    """A matrix or vector in Kaldi's text format; what kaldiio says of other bytes may show what is in them."""
+    try:
+        return np.asarray(matio.read_ascii_mat(file))
+    except (ValueError, RuntimeError, AssertionError):
+        raise ValueError("no matrix or vector begins there") from None
 
 
 def _output_of(command: str) -> IO[bytes]:

@@ -18,6 +18,9 @@ Seconds: TypeAlias = float
 
 SAMPLE_RATE: Hertz = 16_000
 
+_NO_LENGTH = 2**36 - 1
+"""Samples that a FLAC file can announce, at most; libsndfile says more of one that announces none."""
+
 _STREAMED = 0x7FFF0000
 """WAV data sizes from here on are what programs write that did not know the length: no size at all."""
 
@@ -30,10 +33,19 @@ def audio_seconds(path: Path, sample_rate: Hertz = SAMPLE_RATE) -> Seconds:
     """
     try:
         info = soundfile.info(_name(path))
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from None
     _check(path, info.samplerate, info.channels, info.frames, sample_rate)
     return float(info.frames / sample_rate)
+
+
+def announced_seconds(path: Path) -> Seconds | None:
+    """Length by the header of an audio file, of whichever rate and channels; None where it can't be told."""
+    try:
+        info = soundfile.info(_name(path))
+    except UNREADABLE:
+        return None
+    return info.frames / info.samplerate if 0 < info.frames < _NO_LENGTH else None
 
 
 def read_audio(path: Path, sample_rate: Hertz = SAMPLE_RATE) -> "NDArray[np.float32]":
@@ -46,7 +58,10 @@ def read_audio(path: Path, sample_rate: Hertz = SAMPLE_RATE) -> "NDArray[np.floa
             _check(path, file.samplerate, file.channels, file.frames, sample_rate)
             expected = file.frames
             samples = file.read(dtype="float32")
-    except _UNREADABLE as error:
+    except MemoryError:
+        cause = f"does not fit into memory, {expected / sample_rate:.0f} s by its header: is the header damaged?"
+        raise DataError(f"{path}: {cause}") from None
+    except UNREADABLE as error:
         raise _unreadable(path, error) from None
     if len(samples) != expected:
         raise DataError(f"{path}: {len(samples)} of {expected} samples are there: was the file cut short?")
@@ -61,7 +76,8 @@ def write_audio(path: Path, samples: "NDArray[np.float32]", sample_rate: Hertz =
         soundfile.write(file, np.clip(samples, -1, 1), sample_rate, format="FLAC", subtype="PCM_16")
 
 
-_UNREADABLE = (soundfile.LibsndfileError, RuntimeError, TypeError)  # TypeError: headerless .raw
+UNREADABLE = (soundfile.LibsndfileError, RuntimeError, TypeError)
+"""What soundfile raises on what is no audio; TypeError on headerless .raw."""
 
 
 def _name(path: Path) -> str:
@@ -75,6 +91,8 @@ def _check(path: Path, rate: int, channels: int, frames: int, expected_rate: int
         raise DataError(f"{path}: has {channels} channels, one expected: mix or select one first")
     if frames <= 0:
         raise DataError(f"{path}: holds no samples")
+    if frames >= _NO_LENGTH:
+        raise DataError(f"{path}: does not say how long it is: was it written to a pipe? Encode it again, to a file")
     if missing := _missing_bytes(path):
         raise DataError(f"{path}: ends {missing} bytes before its header says: was the file cut short?")
 

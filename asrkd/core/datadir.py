@@ -7,8 +7,10 @@ file has the same ids.
 """
 
 import io
+import math
 import shlex
 import subprocess
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,7 +23,9 @@ from numpy.typing import NDArray
 from asrkd.core.archive import is_pipe, read_scp, split_line
 from asrkd.core.audio import SAMPLE_RATE, Hertz, Seconds, read_audio
 from asrkd.core.errors import DataError
-from asrkd.core.files import atomic_write, read_lines
+from asrkd.core.files import absent, atomic_write, read_lines
+
+_MAX_DIGITS = 9
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,7 @@ def read_data_dir(folder: Path, allow_pipes: bool = False) -> DataDir:
     ``allow_pipes`` lets wav.scp hold commands (``cmd |``); reading the audio runs them.
     """
     if not folder.is_dir():
-        raise DataError(f"data dir {folder} does not exist")
+        raise DataError(f"data dir {folder} {absent(folder)}")
     if (folder / "segments").is_file():
         raise DataError(
             f"{folder / 'segments'}: utterances that are parts of recordings have no audio of their own here: cut "
@@ -116,7 +120,7 @@ def read_data_dir(folder: Path, allow_pipes: bool = False) -> DataDir:
         )
     data = DataDir(
         wav=read_scp(folder / "wav.scp", allow_pipes),
-        utt2spk=_table(folder / "utt2spk"),
+        utt2spk=read_speakers(folder),
         durations=read_durations(folder),
         text=_table(folder / "text", may_be_empty=True) if (folder / "text").is_file() else None,
         warps=_numbers(folder / "utt2warp", "to warp by"),
@@ -129,24 +133,48 @@ def read_data_dir(folder: Path, allow_pipes: bool = False) -> DataDir:
 def read_durations(folder: Path) -> dict[str, Seconds]:
     """Lengths of utterances by ``utt2dur``, else by ``segments``; empty where a data dir has neither.
 
-    A segment that ends with its recording (-1) is left out. Raises DataError for what is no number of seconds.
+    A segment that ends with its recording (-1) is left out. Raises DataError for what is no length above zero.
     """
-    if (folder / "utt2dur").is_file():
-        path, times = folder / "utt2dur", {utt: [value] for utt, value in _table(folder / "utt2dur").items()}
-    elif (folder / "segments").is_file():
-        path = folder / "segments"
-        times = {utt: value.split()[1:3] for utt, value in _table(path).items()}
-    else:
-        return {}
+    whole = (folder / "utt2dur").is_file()
+    path = folder / ("utt2dur" if whole else "segments")
     durations = {}
-    for utt, fields in times.items():
+    for utt, value in (_table(path) if path.is_file() else {}).items():
+        fields = [value] if whole else value.split()[1:3]
         try:
-            *start, end = map(float, fields)
+            start, end = map(float, ["0", *fields] if whole else fields)
         except ValueError:
             raise DataError(f"{path}: {utt}: {' '.join(fields)!r} is no number of seconds") from None
-        if end >= 0:
-            durations[utt] = end - sum(start)
+        if not whole and end == -1:
+            continue
+        if not (start >= 0 and 0 < end - start < math.inf):
+            raise DataError(f"{path}: {utt}: {' '.join(fields)!r} can't be: more than 0 seconds, and finite, expected")
+        durations[utt] = end - start
     return durations
+
+
+def read_speakers(folder: Path) -> dict[str, str]:
+    """``utt2spk`` of a data dir or a feature folder. Raises DataError for a speaker id with spaces."""
+    path = folder / "utt2spk"
+    speakers = _table(path)
+    for utt, speaker in speakers.items():
+        if len(speaker.split()) > 1:
+            raise DataError(f"{path}: {utt}: {speaker[:60]!r} can't be a speaker id, with spaces: is it spk2utt?")
+    return speakers
+
+
+def read_num_frames(folder: Path) -> dict[str, int]:
+    """``utt2num_frames`` of a folder. Raises DataError for what is no number of frames."""
+    path = folder / "utt2num_frames"
+    counts = _table(path)
+    for utt, count in counts.items():
+        if not count.isdecimal() or len(count) > _MAX_DIGITS:
+            raise DataError(f"{path}: {utt}: {count[:40]!r} is no number of frames: was it edited?")
+    return {utt: int(count) for utt, count in counts.items()}
+
+
+def unprintable(text: str) -> list[str]:
+    """Control characters other than white space in ``text``, and what Unicode has not assigned."""
+    return [c for c in text if not c.isspace() and unicodedata.category(c) in ("Cc", "Cn")]
 
 
 def read_transcripts(folder: Path) -> dict[str, str]:
@@ -155,13 +183,13 @@ def read_transcripts(folder: Path) -> dict[str, str]:
     Raises DataError where there are none, for an empty one, and where utt2spk has other utterances.
     """
     if not folder.is_dir():
-        raise DataError(f"data dir {folder} does not exist")
+        raise DataError(f"data dir {folder} {absent(folder)}")
     if not (folder / "text").is_file():
         raise DataError(f"{folder} has no transcripts (no file `text`)")
     text = _table(folder / "text", may_be_empty=True)
     if empty := [utt for utt, words in text.items() if not words]:
         raise DataError(f"{folder}: text: {empty[0]} has an empty transcript")
-    if difference := sorted(text.keys() ^ _table(folder / "utt2spk").keys()):
+    if difference := sorted(text.keys() ^ read_speakers(folder).keys()):
         raise DataError(f"{folder}: {difference[0]} is in only one of text and utt2spk ({len(difference)} such)")
     return text
 
@@ -184,8 +212,13 @@ def validate(data: DataDir, where: str) -> None:
             if not words.split():
                 raise DataError(f"{where}: text: {utt} has an empty transcript")
     for utt in audio:
-        if not utt.isprintable() or any(c.isspace() or c in "/\\" for c in utt) or utt in (".", ".."):
-            raise DataError(f"{where}: {utt!r} can't be an utterance id (spaces, slashes or control characters)")
+        check_utt_id(utt, where)
+
+
+def check_utt_id(utt: str, where: str) -> None:
+    """DataError unless ``utt`` can stand in Kaldi's tables and name a file."""
+    if not utt.isprintable() or any(c.isspace() or c in "/\\" for c in utt) or utt in (".", ".."):
+        raise DataError(f"{where}: {utt!r} can't be an utterance id (spaces, slashes or control characters)")
 
 
 def _same_ids(where: str, audio: set[str], name: str, ids: set[str]) -> None:

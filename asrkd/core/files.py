@@ -61,11 +61,16 @@ def read_fields(path: Path, **types: type | tuple[type, ...]) -> dict[str, Any]:
     return value
 
 
+def absent(folder: Path) -> str:
+    """What is wrong with the path ``folder``, where no folder is: half a sentence for an error."""
+    return "is a file, where a folder is expected" if folder.exists() else "does not exist"
+
+
 def read_lines(path: Path) -> list[str]:
-    """Lines of a UTF-8 text file, without their ends; a missing or undecodable file is a DataError."""
+    """Lines of a UTF-8 text file, without their ends or a byte order mark; DataError for a missing or other file."""
     try:
         # Not splitlines, which also cuts at form feeds and Unicode's separators.
-        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n") if path.stat().st_size else []
+        return path.read_text(encoding="utf-8-sig").removesuffix("\n").split("\n") if path.stat().st_size else []
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except IsADirectoryError:
@@ -83,7 +88,7 @@ def iter_lines(path: Path) -> Iterator[str]:
         with gzip.open(path, "rb") if is_gzip else open(path, "rb") as file:
             for line in file:
                 number += 1
-                yield line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").removesuffix("\n").removesuffix("\r")
     except FileNotFoundError:
         raise DataError(f"{path} is missing") from None
     except IsADirectoryError:

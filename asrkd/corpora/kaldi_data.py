@@ -5,18 +5,30 @@ script runs, commands that decode FLAC, and speaker ids that sort as their utter
 """
 
 import os
+import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from asrkd.core.archive import is_pipe, read_scp
-from asrkd.core.datadir import DataDir, read_data_dir, read_durations, read_transcripts, spk2utt
+from asrkd.core.datadir import (
+    DataDir,
+    read_data_dir,
+    read_durations,
+    read_num_frames,
+    read_speakers,
+    read_transcripts,
+    spk2utt,
+    unprintable,
+)
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write
+from asrkd.core.files import absent, atomic_write
 
-_RESERVED = ("<s>", "</s>", "#0")
-"""Symbols of language models, which Kaldi refuses in transcripts."""
+_RESERVED = re.compile(r"(?<!\w)(<s>|</s>|#0)(?!\w)", re.ASCII)
+"""Symbols of language models, which Kaldi refuses in transcripts, also beside punctuation (``grep -w``)."""
+_WARPS = (0.5, 1.5)
+"""Between which Kaldi lets utt2warp be."""
 
 
 def import_data(data_dir: Path, work: Path) -> dict[str, Any]:
@@ -25,7 +37,7 @@ def import_data(data_dir: Path, work: Path) -> dict[str, Any]:
     Audio is left out where utterances are parts of recordings (``segments``). Paths become absolute, and commands are
     written as they are, not run. Raises DataError and MismatchError where the files disagree on utterances.
     """
-    utt2spk = read_scp(data_dir / "utt2spk")
+    utt2spk = read_speakers(data_dir)
     order = sorted(utt2spk)
     if not order:
         raise DataError(f"{data_dir}: holds no utterances")
@@ -52,11 +64,12 @@ def export_data(data_dir: Path, work: Path, features: Path | None = None) -> dic
     """Write a Kaldi data dir of ``data_dir`` into ``work``, with feats.scp and cmvn.scp where ``features`` are given.
 
     Commands in wav.scp are written as they are, not run. Raises DataError for what Kaldi refuses: speakers that
-    don't sort as their utterances do, and reserved symbols in transcripts.
+    don't sort as their utterances do, reserved symbols and control characters in transcripts, large warps.
     """
     data = read_data_dir(data_dir, allow_pipes=True)
     order = sorted(data.wav)
     _check_speakers(data_dir, data, order)
+    _check_values(data_dir, data)
     _write(work / "wav.scp", ((utt, audio_entry(data.wav[utt])) for utt in order))
     _write(work / "utt2spk", ((utt, data.utt2spk[utt]) for utt in order))
     _write(work / "spk2utt", ((spk, " ".join(utts)) for spk, utts in spk2utt(data.utt2spk).items()))
@@ -65,10 +78,9 @@ def export_data(data_dir: Path, work: Path, features: Path | None = None) -> dic
     if data.warps:
         _write(work / "utt2warp", ((utt, f"{data.warps[utt]:.4f}") for utt in order))
     if data.text is not None:
-        _check_text(data_dir, data.text)
         _write(work / "text", ((utt, " ".join(data.text[utt].split())) for utt in order))
     if features is not None:
-        _write_features(data_dir, features, order, work)
+        _write_features(data_dir, features, data, work)
     return {"utterances": len(order), "speakers": len(set(data.utt2spk.values()))}
 
 
@@ -93,25 +105,40 @@ def _check_speakers(where: Path, data: DataDir, order: list[str]) -> None:
             )
 
 
-def _check_text(where: Path, text: Mapping[str, str]) -> None:
-    for utt, words in text.items():
-        if found := set(words.split()) & set(_RESERVED):
-            raise DataError(f"{where}: text: {utt} holds {min(found)}, which Kaldi keeps for language models")
+def _check_values(where: Path, data: DataDir) -> None:
+    for utt, words in (data.text or {}).items():
+        if found := _RESERVED.search(words):
+            raise DataError(f"{where}: text: {utt} holds {found[0]}, which Kaldi keeps for language models")
+        if odd := unprintable(words):
+            raise DataError(f"{where}: text: {utt} holds the control character {odd[0]!r}, which Kaldi refuses")
+    for utt, warp in data.warps.items():
+        if not _WARPS[0] < warp < _WARPS[1]:
+            raise DataError(f"{where}: utt2warp: {utt}: {warp:g} is not within {_WARPS}, where Kaldi wants it")
+    for utt, entry in data.wav.items():
+        if entry.startswith("~") and is_pipe(entry):
+            raise DataError(f"{where}: wav.scp: {utt} begins with ~, which Kaldi refuses: write the path out")
 
 
-def _write_features(data_dir: Path, features: Path, order: list[str], work: Path) -> None:
+def _write_features(data_dir: Path, features: Path, data: DataDir, work: Path) -> None:
     """Indices with absolute paths of a feature folder's archives."""
-    for name in ("feats.scp", "cmvn.scp"):
-        entries = read_scp(features / name)
-        if name == "feats.scp" and (difference := sorted(set(entries) ^ set(order))):
+    if not features.is_dir():
+        raise DataError(f"features {features} {absent(features)}")
+    lengths, folder = read_num_frames(features), _absolute(features)
+    indices = {name: read_scp(features / name) for name in ("feats.scp", "cmvn.scp")}
+    utts, speakers = set(data.wav), set(data.utt2spk.values())
+    for name, ids, found in (
+        ("feats.scp", utts, indices["feats.scp"].keys()),
+        ("utt2num_frames", utts, lengths.keys()),
+        ("cmvn.scp", speakers, indices["cmvn.scp"].keys()),
+    ):
+        if difference := sorted(ids ^ found):
             raise MismatchError(
-                f"{difference[0]} is in only one of {data_dir} and {features} ({len(difference)} such): "
+                f"{difference[0]} is in only one of {data_dir} and {features / name} ({len(difference)} such): "
                 "were the features made from this data dir?"
             )
-        folder = _absolute(features)
+    for name, entries in indices.items():
         _write(work / name, ((key, os.path.join(folder, entries[key])) for key in sorted(entries)))  # noqa: PTH118
-    lengths = read_scp(features / "utt2num_frames")
-    _write(work / "utt2num_frames", ((utt, lengths[utt]) for utt in order))
+    _write(work / "utt2num_frames", ((utt, str(lengths[utt])) for utt in sorted(lengths)))
 
 
 def _absolute(path: str | Path) -> str:

@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from asrkd.core.audio import Seconds, audio_seconds
 from asrkd.core.config import STRICT
-from asrkd.core.datadir import DataDir, write_data_dir
+from asrkd.core.datadir import DataDir, check_utt_id, unprintable, write_data_dir
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_lines
 
@@ -126,6 +126,7 @@ def _audio(chapter: Path) -> dict[str, Path]:
     for utt_id, path in audio.items():
         if not utt_id.startswith(_prefix(chapter)):
             raise DataError(f"{path}: its name should begin with {_prefix(chapter)}, its speaker and chapter")
+        check_utt_id(utt_id, str(path))
     return audio
 
 
@@ -143,6 +144,8 @@ def _transcripts(chapter: Path, audio: dict[str, Path]) -> dict[str, str]:
             raise DataError(f"{path}:{number}: {utt_id} is there twice")
         if not words:
             raise DataError(f"{path}:{number}: {utt_id} has an empty transcript")
+        if odd := unprintable(line):
+            raise DataError(f"{path}:{number}: {utt_id} holds the control character {odd[0]!r}: is the file damaged?")
         if odd := [word for word in words if not any(c.isalpha() for c in word)]:
             raise DataError(f"{path}:{number}: {utt_id}: {odd[0]!r} is no word: write numbers out, drop punctuation")
         if utt_id not in audio:

@@ -11,14 +11,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import soundfile
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.archive import Archive, ArchiveWriter, is_pipe, join_indices, read_scp, write_sharded
-from asrkd.core.audio import Seconds
+from asrkd.core.audio import Seconds, announced_seconds
 from asrkd.core.config import STRICT
-from asrkd.core.datadir import read_durations
+from asrkd.core.datadir import read_durations, read_speakers
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import atomic_write, read_lines
 from asrkd.core.parallel import map_shards, split_shards
@@ -53,7 +52,7 @@ def import_features(
     ``allow_pipes``; they are then run once and what they give is kept. Raises DataError and MismatchError, naming
     file and utterance.
     """
-    speakers, archive = read_scp(data / "utt2spk"), Archive.open(data / "feats.scp", allow_pipes)
+    speakers, archive = read_speakers(data), Archive.open(data / "feats.scp", allow_pipes)
     if difference := sorted(set(archive) ^ set(speakers)):
         raise MismatchError(
             f"{data}: {difference[0]} is in only one of feats.scp and utt2spk ({len(difference)} such): "
@@ -163,16 +162,19 @@ def _durations(data: Path) -> dict[str, Seconds]:
         return {}
     found = {}
     for utt_id, entry in read_scp(data / "wav.scp", allow_pipes=True).items():  # commands are not run
-        if not is_pipe(entry) and Path(entry).is_file():
-            try:
-                found[utt_id] = float(soundfile.info(entry).duration)
-            except (soundfile.LibsndfileError, RuntimeError):
-                continue
+        seconds = None if is_pipe(entry) or not Path(entry).is_file() else announced_seconds(Path(entry))
+        if seconds is not None:
+            found[utt_id] = seconds
     return found
 
 
 def _copy_cmvn(data: Path, speakers: Sequence[str], dim: int, work: Path) -> None:
     stats = Archive.open(data / "cmvn.scp")
+    if missing := [speaker for speaker in speakers if speaker not in stats]:
+        raise MismatchError(
+            f"{data / 'cmvn.scp'}: no statistics of speaker {missing[0]}, whom utt2spk has ({len(missing)} such): "
+            "are they another data dir's? steps/compute_cmvn_stats.sh makes them again"
+        )
     with ArchiveWriter(work / "cmvn.ark") as writer:
         for speaker in speakers:
             value = stats[speaker]

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from asrkd.core.archive import Archive, ArchiveWriter, join_indices, read_scp
-from asrkd.core.datadir import spk2utt
+from asrkd.core.archive import Archive, ArchiveWriter, join_indices
+from asrkd.core.datadir import read_num_frames, read_speakers, spk2utt
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_fields, write_json
+from asrkd.core.files import absent, atomic_write, read_fields, write_json
 
 Features = NDArray[np.float32]
 CmvnStats = NDArray[np.float64]
@@ -39,10 +39,9 @@ class FeatureDir:
     def open(cls, path: Path) -> "FeatureDir":
         """Open a feature folder; DataError when it is missing or its files disagree on utterances."""
         if not path.is_dir():
-            raise DataError(f"features {path} do not exist: has the stage that makes them been run?")
+            raise DataError(f"feature folder {path} {absent(path)}: has the stage that makes it been run?")
         features = Archive.open(path / "feats.scp")
-        num_frames = {utt: int(count) for utt, count in read_scp(path / "utt2num_frames").items()}
-        utt2spk = read_scp(path / "utt2spk")
+        num_frames, utt2spk = read_num_frames(path), read_speakers(path)
         for name, ids in (("utt2num_frames", num_frames), ("utt2spk", utt2spk)):
             if difference := sorted(set(features) ^ set(ids)):
                 raise DataError(f"{path}: {difference[0]} is in only one of feats.scp and {name}")
@@ -101,6 +100,8 @@ def normalisation(stats: CmvnStats, norm_vars: bool) -> tuple[Features, Features
     count = stats[0, -1]
     if count < 1:
         raise DataError("CMVN statistics of no frames: does the speaker have any audio?")
+    if (stats[1, :-1] < 0).any():
+        raise DataError("CMVN statistics with negative sums of squares: is the archive damaged?")
     mean = stats[0, :-1] / count
     if not norm_vars:
         return mean.astype(np.float32), np.ones_like(mean, dtype=np.float32)

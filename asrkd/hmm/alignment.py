@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkd.core.archive import Archive, read_scp, shards, write_sharded
+from asrkd.core.datadir import read_num_frames
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_fields, read_lines, write_json
+from asrkd.core.files import absent, atomic_write, read_fields, read_lines, write_json
 from asrkd.core.parallel import add_up, fold_shards, map_shards
 from asrkd.hmm.gmm import IntArray
 from asrkd.hmm.tied_states import TiedStates
@@ -43,9 +44,9 @@ class Alignment:
     def open(cls, path: Path) -> "Alignment":
         """Open an alignment folder. DataError when it is missing or its files disagree."""
         if not path.is_dir():
-            raise DataError(f"alignment {path} does not exist: has the stage that makes it been run?")
+            raise DataError(f"alignment {path} {absent(path)}: has the stage that makes it been run?")
         description = read_fields(path / DESCRIPTION, tied_states=str, num_pdfs=int, failed=list)
-        num_frames = {utt: int(count) for utt, count in read_scp(path / "utt2num_frames").items()}
+        num_frames = read_num_frames(path)
         transition_ids, pdf_ids = Archive.open(path / "ali.scp"), Archive.open(path / "pdf.scp")
         for name, ids in (("ali.scp", transition_ids), ("pdf.scp", pdf_ids)):
             if difference := sorted(set(ids) ^ set(num_frames)):

@@ -204,10 +204,13 @@ def _read_gmm(reader: BinaryReader, dim: int) -> Sequence[FloatArray]:
     shape = (len(weights), dim)
     if not len(weights) or means_invvars.shape != shape or inv_vars.shape != shape:
         raise reader.error(f"a mixture of {len(weights)} with means of {means_invvars.shape}")
-    if not np.isfinite(means_invvars).all() or not (inv_vars > 0).all() or not (weights >= 0).all():
+    finite = all(np.isfinite(values).all() for values in (means_invvars, inv_vars, weights))
+    if not finite or not (inv_vars > 0).all() or not (weights >= 0).all():
         raise reader.error("a mixture with impossible means, variances or weights")
     if gconsts is None:
         gconsts = DiagGmms.from_parameters(weights, means_invvars, inv_vars, np.zeros(len(weights), np.int64)).gconsts
     if len(gconsts) != len(weights):
         raise reader.error(f"{len(gconsts)} constants for a mixture of {len(weights)}")
+    if not (gconsts < np.inf).all():  # minus infinity is that of a weight of 0
+        raise reader.error("a mixture with impossible constants")
     return gconsts, weights, means_invvars, inv_vars

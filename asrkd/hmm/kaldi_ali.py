@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import atomic_write, read_lines
+from asrkd.core.files import absent, atomic_write, read_lines
 from asrkd.hmm.kaldi_io import BINARY_HEADER
 from asrkd.hmm.transitions import Int32Array
 
@@ -26,7 +26,7 @@ _MAX_LINE = 11 * _MAX_FRAMES
 def ali_files(folder: Path) -> list[Path]:
     """``ali.1.gz`` .. ``ali.N.gz`` of an alignment folder. DataError, naming it, where one is missing or too many."""
     if not folder.is_dir():
-        raise DataError(f"alignment folder {folder} does not exist")
+        raise DataError(f"alignment folder {folder} {absent(folder)}")
     found = {path.name: path for path in folder.glob("ali.*.gz")}
     if not found:
         raise DataError(f"{folder}: holds no ali.1.gz: is it a folder that Kaldi's steps/align_*.sh made?")
@@ -65,6 +65,8 @@ def read_ali(path: Path) -> Iterator[tuple[str, Int32Array]]:
     utt_id = ""
     try:
         with gzip.open(path) as file:
+            if not path.stat().st_size:  # which gzip takes for a whole file of nothing
+                raise EOFError("it is empty")
             while utt_id := _read_id(file, path, utt_id):
                 yield utt_id, _read_ids(file)
     except FileNotFoundError:

@@ -16,6 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from asrkd.core.archive import read_scp
 from asrkd.core.config import STRICT
+from asrkd.core.datadir import read_speakers
 from asrkd.core.errors import ConfigError, DataError, MismatchError
 from asrkd.core.files import atomic_write, read_lines
 from asrkd.features.kaldi import ImportFeaturesConfig
@@ -24,8 +25,9 @@ from asrkd.hmm.event_map import read_tree
 from asrkd.hmm.gmm_features import SPLICE, TRANSFORM
 from asrkd.hmm.kaldi_ali import ali_files, read_ali, split_evenly, write_ali
 from asrkd.hmm.paths import PathCheck
-from asrkd.hmm.tied_states import GMM_INPUT, MODEL, TREE, TiedStates
+from asrkd.hmm.tied_states import GMM_INPUT, MODEL, TREE, TiedStates, read_model
 from asrkd.hmm.transitions import Int32Array
+from asrkd.lang.phones import real_phones
 
 NAMED = 5
 """Utterances that a message names; all are in alignment.json."""
@@ -53,14 +55,21 @@ def import_tied_states(kaldi_dir: Path, work: Path) -> dict[str, Any]:
     MismatchError where phones.txt is another model's.
     """
     if kaldi_dir.is_dir() and not (kaldi_dir / "phones.txt").is_file():
+        read_model(kaldi_dir / MODEL)  # where it is of a kind that is refused, phones.txt would not help
         raise DataError(
             f"{kaldi_dir / 'phones.txt'} is missing: copy it from the lang dir that the model was made with"
         )
     model = TiedStates.load(kaldi_dir)
-    if unknown := sorted(set(model.transitions.topology.phones) - set(model.phones.values())):
+    known, named = set(model.transitions.topology.phones), set(model.phones.values())
+    if unknown := sorted(known - named):
         raise MismatchError(
             f"{kaldi_dir}: final.mdl models phone {unknown[0]}, phones.txt has none of that number: "
             "is it of another lang dir?"
+        )
+    if extra := sorted(set(real_phones(model.phones)) - known):
+        raise MismatchError(
+            f"{kaldi_dir / 'phones.txt'}: has a symbol {extra[0]}, of which final.mdl has no model: "
+            "is it of another lang dir, or words.txt?"
         )
     seen = gmm_input(kaldi_dir)
     if seen:
@@ -93,7 +102,7 @@ def import_alignment(
     """
     model = TiedStates.load(tied_states)
     _check_same_tree(kaldi_dir, model, tied_states)
-    wanted = read_scp(data / "utt2spk")
+    wanted = read_speakers(data)
     alignments = _read_wanted(kaldi_dir, wanted, model, tied_states)
     _check_lengths(alignments, data, kaldi_dir)
     _check_missing(sorted(wanted.keys() - alignments.keys()), len(wanted), config, data, kaldi_dir)

@@ -73,7 +73,7 @@ class BinaryReader:
         try:
             return path.read_bytes()
         except FileNotFoundError:
-            raise DataError(f"{path} is missing") from None
+            raise DataError(f"{path} is missing: is {path.parent} the folder of a model?") from None
         except IsADirectoryError:
             raise DataError(f"{path} is a folder, where a file is expected") from None
 
@@ -103,6 +103,8 @@ class BinaryReader:
         """Read the next token, which must be one of ``tokens``."""
         found = self.peek_token()
         if found not in tokens:
+            if self.offset == len(BINARY_HEADER):
+                raise DataError(f"{self.name}: begins with {found[:40]!r}, not {' or '.join(tokens)}: another file?")
             raise self.error(f"{found!r} where {' or '.join(tokens)} is expected")
         return self.token()
 

@@ -34,7 +34,11 @@ class TextReader(BinaryReader):
         return token
 
     def integer(self) -> int:
-        return int(self._value(int))
+        start, number = self.offset, int(self._value(int))
+        if not -(2**31) <= number < 2**31:
+            self.offset = start
+            raise self.error("no four-byte number")
+        return number
 
     def unsigned(self) -> int:
         number = self.integer()
@@ -78,7 +82,7 @@ class TextReader(BinaryReader):
         try:
             value = kind(token)
         except ValueError:
-            raise self.error(f"{token!r} where a number is expected") from None
+            raise self.error(f"{token[:40]!r} where a number is expected") from None
         self._move_to(self.offset + len(token))
         return value
 

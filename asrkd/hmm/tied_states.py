@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_fields, read_json, write_json
+from asrkd.core.files import absent, atomic_write, read_fields, read_json, write_json
 from asrkd.hmm.event_map import ContextTree, read_tree
 from asrkd.hmm.gmm import DiagGmms, FloatArray, read_gmms
 from asrkd.hmm.gmm_features import SplicedTransform, read_transform
@@ -53,7 +53,7 @@ class TiedStates:
         MismatchError where tied_states.json is of another tree.
         """
         if not folder.is_dir():
-            raise DataError(f"tied-state model {folder} does not exist: has the stage that makes it been run?")
+            raise DataError(f"tied-state model {folder} {absent(folder)}: has the stage that makes it been run?")
         tree = read_tree(folder / TREE)
         transitions, gmms = read_model(folder / MODEL)
         if not tree.num_pdfs == transitions.num_pdfs == gmms.num_pdfs:

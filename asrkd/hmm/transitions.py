@@ -22,6 +22,7 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 _MIN_PROBABILITY = 1e-10
+_MAX_LOG_PROBABILITY = 0.01  # rounded
 
 
 @dataclass(frozen=True)
@@ -161,12 +162,16 @@ def read_transition_model(reader: BinaryReader) -> TransitionModel:
     reader.expect("</LogProbs>")
     reader.expect("</TransitionModel>")
     model = TransitionModel(topology, states, log_probs)
+    if unknown := set(states[:, 0].tolist()) - set(topology.phones):
+        raise reader.error(f"a state of phone {min(unknown)}, of which the topology has no model")
     for phone, hmm_state, pdf in states.tolist():
         known = topology.states(phone)
         if not 0 <= hmm_state < len(known) or known[hmm_state].pdf_class == NO_PDF or pdf < 0:
             raise reader.error(f"phone {phone} has no state {hmm_state} with pdf {pdf}")
     if count == 0 or model.first_id[-1] != len(log_probs):
         raise reader.error(f"{len(log_probs)} transition probabilities for {model.first_id[-1] - 1} transition-ids")
+    if not (np.isfinite(log_probs) & (log_probs < _MAX_LOG_PROBABILITY)).all():
+        raise reader.error("transition probabilities that can't be")
     return model
 
 

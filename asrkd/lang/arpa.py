@@ -5,6 +5,7 @@ log10 probability, words, and perhaps a back-off weight; ``\\end\\`` at last.
 """
 
 import itertools
+import math
 import shutil
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from asrkd.lang.lexicon import UNKNOWN
 
 Ngram = tuple[str, ...]
 
+_MARKS = ("<s>", "</s>")
+_MAX_DIGITS = 15
 _HEAD = 1000
 """Lines within which a model says that it is one; comments may stand before."""
 
@@ -96,6 +99,7 @@ def _restrict(source: Path, known: Container[str], with_unknown: bool, file: IO[
             num_dropped += 1
             continue
         counts[-1] += 1
+        _check_ngram(source, ngram, words)
         words.update(ngram if len(ngram) == 1 else ())
         file.write((entry.line if tuple(ngram) == entry.words else _line(entry, ngram)) + "\n")
     _check_words(source, words, dropped, known)
@@ -107,7 +111,16 @@ def _named(word: str, known: Container[str]) -> str:
 
 
 def _kept(word: str, known: Container[str], with_unknown: bool) -> bool:
-    return word in ("<s>", "</s>") or (with_unknown if word == UNKNOWN else word in known)
+    return word in _MARKS or (with_unknown if word == UNKNOWN else word in known)
+
+
+def _check_ngram(source: Path, ngram: list[str], words: set[str]) -> None:
+    """DataError for a unigram that is among ``words`` already, and for a longer n-gram of a word that is not."""
+    if len(ngram) == 1 and ngram[0] in words:
+        raise DataError(f"{source}: unigram {ngram[0]} is there twice")
+    missing = [word for word in ngram if word not in words and word not in _MARKS]
+    if len(ngram) > 1 and missing:
+        raise DataError(f"{source}: n-gram {' '.join(ngram)}: there is no unigram {missing[0]}: was one taken out?")
 
 
 def _line(entry: Entry, words: Iterable[str]) -> str:
@@ -116,9 +129,9 @@ def _line(entry: Entry, words: Iterable[str]) -> str:
 
 
 def _check_words(source: Path, words: set[str], dropped: set[str], known: Container[str]) -> None:
-    if missing := [mark for mark in ("<s>", "</s>") if mark not in words]:
+    if missing := [mark for mark in _MARKS if mark not in words]:
         raise DataError(f"{source}: has no unigram {missing[0]}: was it estimated from sentences?")
-    if not words - {"<s>", "</s>", UNKNOWN}:
+    if not words - {*_MARKS, UNKNOWN}:
         outside = sorted(dropped - {UNKNOWN})
         other = [word for word in outside if word.upper() in known or word.lower() in known]
         example = (other or outside or [""])[0]
@@ -143,6 +156,8 @@ def arpa_entries(path: Path) -> Iterator[Entry]:
                 f"{lines.position}: end of {found} {order}-grams, its header says {count}: cut short, or changed?"
             )
     _expect(lines, "\\end\\")
+    for _ in lines:  # to the end, where a gzip file says whether it is whole
+        pass
 
 
 class _Lines:
@@ -178,10 +193,14 @@ def _read_header(lines: _Lines) -> list[int]:
                 return declared
             continue
         order, equals, count = line.strip().removeprefix("ngram ").partition("=")
-        if not equals or order.strip() != str(len(declared) + 1) or not count.strip().isdecimal():
+        if not equals or order.strip() != str(len(declared) + 1) or not _is_count(count.strip()):
             raise DataError(f"{lines.position}: expected `ngram {len(declared) + 1}=COUNT`, found {line!r}")
         declared.append(int(count))
     raise DataError(f"{lines.position}: ends within its header: cut short?")
+
+
+def _is_count(text: str) -> bool:
+    return text.isdecimal() and len(text) <= _MAX_DIGITS
 
 
 def _expect(lines: _Lines, mark: str) -> None:
@@ -203,6 +222,8 @@ def _read_entry(where: str, line: str, order: int, is_highest: bool) -> Entry:
         backoff = float(fields[-1]) if len(fields) == order + 2 else None
     except ValueError:
         raise DataError(f"{where}: no number in {line!r}: cut short, or edited by hand?") from None
-    if not log_prob <= 0.0:
+    if not math.isfinite(log_prob + (backoff or 0.0)):
+        raise DataError(f"{where}: a number that is not finite in {line!r}: write -99 for the logarithm of 0")
+    if log_prob > 0.0:
         raise DataError(f"{where}: log probability {log_prob} is not below zero")
     return Entry(line, tuple(fields[1 : order + 1]), log_prob, backoff)

@@ -14,6 +14,8 @@ SPOKEN_NOISE = "SPN"
 BACKOFF = "#0"
 """Stands on the grammar's back-off arcs and passes through the lexicon."""
 
+_MAX_DIGITS = 10
+
 SymbolTable = Mapping[str, int]
 
 
@@ -54,7 +56,7 @@ def read_symbols(path: Path) -> dict[str, int]:
     table: dict[str, int] = {}
     for number, line in enumerate(read_lines(path), 1):
         fields = line.split()
-        if len(fields) != 2 or not fields[1].isdecimal():
+        if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > _MAX_DIGITS:
             raise DataError(f"{path}:{number}: expected `symbol id`, found {line!r}")
         if fields[0] in table:
             raise DataError(f"{path}:{number}: symbol {fields[0]} is there twice")

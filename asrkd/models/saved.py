@@ -77,15 +77,17 @@ def load_model(folder: Path, device: str = "cpu") -> SavedModel:
     """Read a model folder. Raises DataError for missing or damaged files, naming leaf and shapes."""
     description = read_fields(folder / "model.json", **_FIELDS)
     try:
-        description["log_priors"] = tuple(description["log_priors"])
+        description["log_priors"] = tuple(map(float, description["log_priors"]))
         info = ModelInfo(**description)
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, ValueError) as error:
         raise DataError(f"{folder / 'model.json'}: {error}: was it written by another version?") from None
     if not len(info.log_priors) == info.num_pdfs > 0 or info.feature_dim == 0:
         raise DataError(
             f"{folder / 'model.json'}: {len(info.log_priors)} log priors, {info.num_pdfs} pdfs and features of "
             f"{info.feature_dim} dimensions can't be one model's: was it edited?"
         )
+    if not np.isfinite(info.log_priors).all():
+        raise DataError(f"{folder / 'model.json'}: a log prior is no finite number: was it edited?")
     module = build_model(info.model, info.input_dim, info.num_pdfs, str(folder / "model.json"))
     load_weights(module, folder / "model.safetensors")
     return SavedModel(folder, info, module.to(device).eval())

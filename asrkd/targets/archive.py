@@ -156,8 +156,11 @@ def write_header(folder: Path, header: Header, index: Mapping[str, Entry]) -> No
 
 def read_index(path: Path) -> dict[str, Entry]:
     """``utt_id SHARD START FRAMES`` lines; DataError for a malformed one."""
+    entries = read_scp(path)
     try:
-        return {utt_id: Entry(*map(int, rest.split())) for utt_id, rest in read_scp(path).items()}
+        if negative := [rest for rest in entries.values() if "-" in rest]:
+            raise ValueError(f"found {negative[0][:60]!r}")
+        return {utt_id: Entry(*map(int, rest.split())) for utt_id, rest in entries.items()}
     except (ValueError, TypeError) as error:
         raise DataError(f"{path}: expected `utt_id SHARD START FRAMES` ({error})") from None
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asrkd.core.errors import DataError
 from asrkd.core.files import atomic_write
 from asrkd.core.parallel import map_shards, split_shards
 from asrkd.hmm.kaldi_io import BINARY_HEADER
@@ -44,9 +45,12 @@ def export_posteriors(
     """Write post.N.ark and post.scp into ``work``, which will be ``output``, the folder that post.scp names.
 
     Weights are the stored posteriors at the archive's temperature. Where pdfs beyond the k largest have been put
-    together, a frame's weights sum to less than 1, unless ``renormalise``.
+    together, a frame's weights sum to less than 1, unless ``renormalise``. Raises DataError for an archive that is
+    damaged.
     """
     archive = SoftTargetArchive.open(soft_targets)
+    if not archive.utt_ids:
+        raise DataError(f"{soft_targets / 'index'}: holds no utterances: was it cut short?")
     shards = split_shards(sorted(archive.utt_ids), max(1, len(archive.utt_ids) // SHARD_SIZE))
     folder = os.path.abspath(output)  # noqa: PTH100 (links stay links)
 
@@ -76,4 +80,8 @@ def _weights(
     soft = archive.codec.soft_targets(fields(archive.records(utt_id)))
     weights = soft.probs.numpy()
     ids = np.broadcast_to(np.arange(weights.shape[1]), weights.shape) if soft.ids is None else soft.ids.numpy()
+    possible = (weights >= 0) & (weights <= 1) & (ids >= 0) & (ids < archive.header.num_pdfs)
+    if not possible.all():
+        frame = int(np.argmin(possible.all(axis=1)))
+        raise DataError(f"{archive.path}: {utt_id}: a posterior that can't be at frame {frame}: is a shard damaged?")
     return ids, weights / weights.sum(axis=1, keepdims=True) if renormalise else weights

@@ -10,6 +10,7 @@ from typing import Any
 
 from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError, DataError
+from asrkd.core.files import absent
 from asrkd.core.stage import Stage
 from asrkd.verbs.verb import REPEATED, Section, Verb, flag, path, where
 
@@ -34,8 +35,9 @@ def plan_import_kaldi(arguments: Namespace, section: Section) -> Sequence[Stage]
     sets, alignments = _by_name("--data", arguments.data), _by_name("--ali", arguments.ali)
     if unknown := sorted(alignments.keys() - sets.keys()):
         raise ConfigError(f"--ali {unknown[0]}=..: give its data dir too (--data {unknown[0]}=DIR)")
-    if missing := [folder for folder in (arguments.kaldi, *sets.values()) if not folder.is_dir()]:
-        raise DataError(f"{missing[0]} does not exist: are paths from where Kaldi's scripts ran (s5)?")
+    given = (arguments.kaldi, *sets.values(), *alignments.values(), *([arguments.graph] if arguments.graph else []))
+    if missing := [folder for folder in given if not folder.is_dir()]:
+        raise DataError(f"{missing[0]} {absent(missing[0])}: are paths from where Kaldi's scripts ran (s5)?")
     if not alignments and "train" in sets and any(arguments.kaldi.glob("ali.*.gz")):
         alignments["train"] = arguments.kaldi
     parts = Parts(arguments, section)

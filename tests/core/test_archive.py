@@ -259,3 +259,42 @@ write_sharded(Path({str(killed)!r}), "x", {MANY!r}, compute)
     write_sharded(killed, "x", MANY, count)
     assert computed == MANY[SHARD_SIZE:]
     assert content(killed) == content(whole)
+
+
+@pytest.mark.parametrize(
+    ("place", "cause"),
+    [
+        ("x.ark:999999", "is not readable (its offset is beyond the end)"),
+        ("x.ark:99999999999999999999", "is missing"),
+        ("x.ark:" + "9" * 5000, "is not readable"),
+        ("x.ark:0", "is not readable (no matrix or vector begins there)"),
+        ("passwd", "passwd is not readable (no matrix or vector begins there): another file, or cut short?"),
+        ("x" * 5000, "is not readable"),
+    ],
+)
+def test_places_where_nothing_is(tmp_path: Path, place: str, cause: str) -> None:
+    scp = write(tmp_path / "x.ark", {"a": MATRIX})
+    (tmp_path / "passwd").write_text("root:secret\n")
+    scp.write_text(f"a {place}\n")
+    with pytest.raises(DataError) as error:
+        Archive.open(scp)["a"]
+    assert str(error.value).startswith(f"{scp}: a: ")
+    assert cause in str(error.value)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "cause"),
+    [
+        ("..", "its archive .* is no file with an archive"),
+        ("/dev/zero", "its archive /dev/zero is no file with an archive"),
+        ("x" * 5000, "is missing: relative paths"),
+        ("x.ark:" + "9" * 5000, "is missing: relative paths"),
+        ("a\0b", "is missing: relative paths"),
+    ],
+)
+def test_places_that_can_not_be_kept(tmp_path: Path, place: str, cause: str) -> None:
+    scp = write(tmp_path / "x.ark", {"a": MATRIX})
+    scp.write_text(f"a {place}\n")
+    with pytest.raises(DataError, match=rf"x\.scp: a: .*{cause}"):
+        Archive.open(scp).place("a")

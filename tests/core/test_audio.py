@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asrkd.core.audio import audio_seconds, read_audio
+from asrkd.core.audio import announced_seconds, audio_seconds, read_audio
 from asrkd.core.errors import DataError
 
 
@@ -99,3 +99,42 @@ def test_a_dash_is_a_file_not_standard_input(tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="missing"):
         read_audio(Path("-"))
+
+
+def announce(path: Path, num_samples: int) -> None:
+    """Change the number of samples in the header of a FLAC file: its last 36 bits before the checksum."""
+    content = bytearray(path.read_bytes())
+    field = int.from_bytes(content[18:26], "big")
+    content[18:26] = (field >> 36 << 36 | num_samples).to_bytes(8, "big")
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("read", [read_audio, audio_seconds])
+def test_a_flac_file_written_to_a_pipe(make_wav: Callable[..., Path], read: Callable[[Path], object]) -> None:
+    path = make_wav("a.flac")
+    announce(path, 0)  # unknown
+    with pytest.raises(DataError, match=r"a\.flac: does not say how long it is: was it written to a pipe\?"):
+        read(path)
+    assert announced_seconds(path) is None
+
+
+def test_a_header_that_promises_more_than_memory_holds(
+    make_wav: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = make_wav("a.flac")
+    announce(path, 2**36 - 2)
+
+    def full(*arguments: object, **options: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(np, "empty", full)
+    with pytest.raises(DataError, match=r"a\.flac: does not fit into memory, 4294967 s by its header"):
+        read_audio(path)
+
+
+def test_announced_length_of_any_audio(make_wav: Callable[..., Path], tmp_path: Path) -> None:
+    assert announced_seconds(make_wav("a.wav", rate=8000, channels=2, seconds=0.25)) == 0.25
+    for name in ("a.raw", "a.flac"):
+        (tmp_path / name).write_bytes(bytes(100))
+        assert announced_seconds(tmp_path / name) is None
+    assert announced_seconds(tmp_path / "nowhere") is None

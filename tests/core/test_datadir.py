@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asrkd.core.datadir import DataDir, read_data_dir, read_transcripts, spk2utt, validate, write_data_dir
+from asrkd.core.datadir import (
+    DataDir,
+    read_data_dir,
+    read_durations,
+    read_num_frames,
+    read_transcripts,
+    spk2utt,
+    unprintable,
+    validate,
+    write_data_dir,
+)
 from asrkd.core.errors import DataError
 
 DATA = DataDir(
@@ -95,7 +105,12 @@ def test_written_elsewhere_with_tabs_and_without_lengths(tmp_path: Path) -> None
         ("text", b"a-1 \xff\n", "not UTF-8"),
         ("utt2spk", "a-1 a\na-2\nb-1 b\n", r"utt2spk:2: expected `id value`"),
         ("utt2spk", "a-1 a\n", "a-2 has audio"),
+        ("utt2spk", "a-1 a\na-2 a b\nb-1 b\n", "utt2spk: a-2: 'a b' can't be a speaker id, with spaces: is it spk2utt"),
         ("utt2dur", "a-1 1\na-2 long\nb-1 1\n", "a-2: 'long' is no number of seconds"),
+        *(
+            ("utt2dur", f"a-1 1\na-2 {value}\nb-1 1\n", f"utt2dur: a-2: '{value}' can't be: more than 0 seconds")
+            for value in ("0", "-1", "nan", "inf", "1e400", "-inf")
+        ),
         ("wav.scp", "a-1 x.wav\na-1 y.wav\n", r"wav\.scp:2: a-1 is there twice"),
         ("wav.scp", "a-1 touch sentinel |\n", "is a command"),
         ("wav.scp", "", "holds no utterances"),
@@ -185,3 +200,39 @@ def test_transcripts_need_no_audio(tiny_data: Path) -> None:
         read_transcripts(tiny_data)
     with pytest.raises(DataError, match="does not exist"):
         read_transcripts(tiny_data / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("a-1 rec 2.5 1", "'2.5 1' can't be: more than 0 seconds"),
+        ("a-1 rec -1 1", "'-1 1' can't be"),
+        ("a-1 rec 0 nan", "'0 nan' can't be"),
+        ("a-1 rec 0 -2", "'0 -2' can't be"),
+        ("a-1 rec 1.5", "'1.5' is no number of seconds"),
+        ("a-1 rec", "'' is no number of seconds"),
+    ],
+)
+def test_segments_that_can_not_be(tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "segments").write_text(f"{line}\n")
+    with pytest.raises(DataError, match=f"segments: a-1: {message}"):
+        read_durations(tmp_path)
+
+
+@pytest.mark.parametrize("count", ["many", "-3", "1.5", "9" * 5000])
+def test_numbers_of_frames(tmp_path: Path, count: str) -> None:
+    (tmp_path / "utt2num_frames").write_text(f"a-1 {count}\n")
+    with pytest.raises(DataError, match=rf"utt2num_frames: a-1: '{count[:40]}' is no number of frames"):
+        read_num_frames(tmp_path)
+
+
+def test_a_file_in_place_of_a_data_dir(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("a-1 ONE\n")
+    for read in (read_data_dir, read_transcripts):
+        with pytest.raises(DataError, match="text is a file, where a folder is expected"):
+            read(tmp_path / "text")
+
+
+def test_characters_that_are_not_printed() -> None:
+    assert unprintable("NAÏVE 12-À\u00a0\tB ZW\u200cNJ") == []
+    assert unprintable("A\x00B\x07\u0378") == ["\x00", "\x07", "\u0378"]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import read_fields, read_json, read_lines, sha256, write_json
+from asrkd.core.files import absent, iter_lines, read_fields, read_json, read_lines, sha256, write_json
 
 
 def test_json_of_equal_values_has_equal_bytes(tmp_path: Path) -> None:
@@ -36,6 +36,7 @@ def test_broken_json_is_named(tmp_path: Path, content: bytes) -> None:
         ("a", ["a"]),
         ("a\r\nb\n", ["a", "b"]),
         ("a\n\nb", ["a", "", "b"]),
+        ("\ufeffa\n\ufeffb\n", ["a", "\ufeffb"]),
         ("ä\u2028b\x0c", None),
     ],
 )
@@ -63,3 +64,14 @@ def test_fields_are_there_and_of_their_type(tmp_path: Path, text: str) -> None:
         read_fields(tmp_path / "a.json", n=int)
     (tmp_path / "a.json").write_text('{"n": 0, "more": null}')
     assert read_fields(tmp_path / "a.json", n=int) == {"n": 0, "more": None}
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfone\r\ntwo\n")
+    assert list(iter_lines(tmp_path / "a")) == read_lines(tmp_path / "a") == ["one", "two"]
+
+
+def test_what_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    assert absent(tmp_path / "a") == "is a file, where a folder is expected"
+    assert absent(tmp_path / "b") == "does not exist"

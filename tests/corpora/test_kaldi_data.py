@@ -38,8 +38,34 @@ def keys_of(path: Path) -> list[str]:
     return keys
 
 
+def grep(option: str, pattern: str, path: Path) -> list[str]:
+    """Lines that hold ``pattern``, by grep itself."""
+    output = subprocess.run(
+        ["grep", option, "-e", pattern, str(path)], capture_output=True, text=True,
+        env={**os.environ, "LC_ALL": "C.UTF-8"}, check=False,
+    )  # fmt: skip
+    assert output.returncode in (0, 1), output.stderr
+    return output.stdout.splitlines()
+
+
+def validate_by_kaldi(folder: Path, feats: bool) -> None:
+    """validate_data_dir.sh itself, where ``$KALDI_ROOT`` says that there is one."""
+    s5 = Path(os.environ.get("KALDI_ROOT", "/nowhere")) / "egs" / "wsj" / "s5"
+    if not (s5 / "utils" / "validate_data_dir.sh").is_file():
+        return
+    # Not its own check of characters, for which it takes the C locale where C.UTF-8 is spelt otherwise.
+    options = ["--non-print", *([] if feats else ["--no-feats"])]
+    output = subprocess.run(
+        ["bash", "utils/validate_data_dir.sh", *options, str(folder)],
+        capture_output=True, text=True, cwd=s5, check=False,
+    )  # fmt: skip
+    assert output.returncode == 0, output.stdout + output.stderr
+    assert "Successfully validated" in output.stdout
+
+
 def validate(folder: Path, feats: bool = False) -> None:
-    """What validate_data_dir.sh checks, with --no-feats unless ``feats``."""
+    """What validate_data_dir.sh checks, with --no-feats unless ``feats``; and the script, where it is there."""
+    validate_by_kaldi(folder, feats)
     utt2spk = lines_of(folder / "utt2spk")
     assert all(len(line.split()) == 2 for line in utt2spk)
     utts = keys_of(folder / "utt2spk")
@@ -50,10 +76,14 @@ def validate(folder: Path, feats: bool = False) -> None:
     text = lines_of(folder / "text")
     assert keys_of(folder / "text") == utts
     assert not any(re.search(r"[^\S \t]", line) for line in text), "whitespace of another kind"
-    assert not any(set(line.split()) & {"<s>", "</s>", "#0"} for line in text)
+    assert grep("-E", "[^[:print:][:space:]]", folder / "text") == [], "non-printable characters"
+    assert not any(grep("-w", symbol, folder / "text") for symbol in ("<s>", "</s>", "#0"))
     wavs = dict(line.split(maxsplit=1) for line in lines_of(folder / "wav.scp"))
     assert keys_of(folder / "wav.scp") == utts
     assert not any(entry.startswith("~") for entry in wavs.values())
+    if (folder / "utt2warp").is_file():
+        assert keys_of(folder / "utt2warp") == utts
+        assert all(0.5 < float(line.split()[1]) < 1.5 for line in lines_of(folder / "utt2warp"))
     durations = dict(line.split() for line in lines_of(folder / "utt2dur"))
     assert keys_of(folder / "utt2dur") == utts
     assert all(float(seconds) > 0 for seconds in durations.values())
@@ -121,17 +151,66 @@ Changed = Callable[[DataDir], DataDir]
             lambda data: replace(data, utt2spk={utt: f"s{9 - int(utt[-1])}" for utt in data.wav}),
             "sorted by speaker spk1-3 comes where spk0-0 does",
         ),
+        *(
+            (lambda data, words=words: replace(data, text={**data.text, "spk1-2": words}), f"text: spk1-2 {message}")
+            for words, message in (
+                ("TO <s> BE", "holds <s>"),
+                ("TO (</s>) BE", "holds </s>"),
+                ("#0", "holds #0"),
+                ("B\x07ELL", r"holds the control character '\\x07'"),
+                ("UN\u0378ASSIGNED", r"holds the control character '\\u0378'"),
+            )
+        ),
         (
-            lambda data: replace(data, text={**data.text, "spk1-2": "TO <s> BE"}),
-            "text: spk1-2 holds <s>",
+            lambda data: replace(data, warps={utt: 1.0 + 0.25 * int(utt[-1]) for utt in data.wav}),
+            r"utt2warp: spk1-2: 1\.5 is not within \(0\.5, 1\.5\)",
+        ),
+        (
+            lambda data: replace(data, wav={**data.wav, "spk0-1": "~/bin/sph2pipe x.sph |"}),
+            "wav.scp: spk0-1 begins with ~",
         ),
     ],
 )
 def test_what_kaldi_refuses(tiny_data: Path, tmp_path: Path, change: Changed, message: str) -> None:
     write_data_dir(tmp_path / "changed", change(read_data_dir(tiny_data)))
     (tmp_path / "out").mkdir()
+    export_data(tiny_data, tmp_path / "out")
+    validate(tmp_path / "out")
     with pytest.raises(DataError, match=message):
         export_data(tmp_path / "changed", tmp_path / "out")
+
+
+def test_words_that_kaldi_takes(tiny_data: Path, tmp_path: Path) -> None:
+    """Also those that hold its symbols within a word, and joiners, which other scripts than Latin need."""
+    data = read_data_dir(tiny_data)
+    assert data.text is not None
+    text = {**data.text, "spk0-0": "A<s>B X#0 NAÏVE", "spk1-3": "\u0645\u06cc\u200c\u062e"}
+    write_data_dir(tmp_path / "changed", replace(data, text=text))
+    (tmp_path / "out").mkdir()
+    export_data(tmp_path / "changed", tmp_path / "out")
+    validate(tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("cmvn.scp", lambda text: text.replace("spk1 ", "spk9 "), r"spk1 is in only one of .*cmvn\.scp \(2 such\)"),
+        ("utt2num_frames", lambda text: text[: text.index("spk1-3")], r"spk1-3 is in only one of .*utt2num_frames"),
+        ("utt2num_frames", lambda text: text.replace(" ", " x"), "utt2num_frames: spk0-0: 'x28' is no number of"),
+        ("feats.scp", lambda text: text[: text.index("spk1-3")], r"spk1-3 is in only one of .*feats\.scp"),
+    ],
+)
+def test_features_of_another_data_dir(
+    tiny_data: Path, tmp_path: Path, name: str, change: Callable[[str], str], message: str
+) -> None:
+    features = tmp_path / "fbank"
+    assert main(["fbank", "--set=fbank.num_mel_bins=8", str(tiny_data), str(features)]) == 0
+    (features / name).write_text(change((features / name).read_text()))
+    (tmp_path / "out").mkdir()
+    with pytest.raises((DataError, MismatchError), match=message):
+        export_data(tiny_data, tmp_path / "out", features)
+    with pytest.raises(DataError, match="utt2spk is a file, where a folder is expected"):
+        export_data(tiny_data, tmp_path / "out", tiny_data / "utt2spk")
 
 
 def test_spaces_of_other_kinds_are_made_plain(tiny_data: Path, tmp_path: Path) -> None:
@@ -182,6 +261,8 @@ def test_segments_have_lengths_but_no_audio_of_their_own(tmp_path: Path) -> None
         ({"wav_scp": "s-1 a.wav\n"}, r"s-2 is in only one of wav\.scp and utt2spk \(1 such\): utils/fix_data_dir"),
         ({"text": "s-1 ONE\ns-2\n"}, "s-2 has an empty transcript"),
         ({"utt2spk": ""}, "holds no utterances"),
+        ({"utt2spk": "s s-1 s-2\n"}, "utt2spk: s: 's-1 s-2' can't be a speaker id, with spaces: is it spk2utt"),
+        ({"utt2dur": "s-1 1\ns-2 inf\n"}, "utt2dur: s-2: 'inf' can't be"),
         ({"segments": "s-1 rec 0 x\n"}, "segments: s-1: '0 x' is no number of seconds"),
         ({"segments": "s-1 rec\n"}, "segments: s-1: .*is no number of seconds"),
     ],

@@ -81,6 +81,7 @@ def test_words_stay_as_they_are(part: Path, tmp_path: Path) -> None:
         ("3-9-0000 A\n3-9-0000 B\n", r"3-9\.trans\.txt:2: 3-9-0000 is there twice"),
         ("3-9-0000 A\n\n", r"3-9\.trans\.txt:2: expected `3-9-NNNN WORDS`, found ''"),
         ("HELLO THERE\n", r"3-9\.trans\.txt:1: expected `3-9-NNNN WORDS`, found 'HELLO THERE'"),
+        ("3-9-0000 A\n3-9-0001 \x00B\n", r"3-9\.trans\.txt:2: 3-9-0001 holds the control character '\\x00'"),
         ("3-9-0000 A 42\n3-9-0001 B\n", r"3-9\.trans\.txt:1: 3-9-0000: '42' is no word: write numbers out"),
     ],
 )
@@ -168,3 +169,20 @@ def test_a_missing_part_is_told_by_the_verb(part: Path, tmp_path: Path, capsys: 
         f"asrkd prepare: error: {part.parent}/test-clean does not exist; the parts in {part.parent} are: dev\n"
     )
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("name", ["3-9-00 01", "3-9-\x07"])
+def test_file_names_that_are_no_utterance_ids(part: Path, tmp_path: Path, name: str) -> None:
+    path = part / "3" / "9" / f"{name}.flac"
+    (part / "3" / "9" / "3-9-0001.flac").rename(path)
+    with pytest.raises(DataError, match="can't be an utterance id") as error:
+        prepare([part], tmp_path / "data", transcripts=False)
+    assert str(error.value).startswith(str(path))
+
+
+def test_transcripts_from_other_editors_are_read(part: Path, tmp_path: Path) -> None:
+    """A byte order mark, line ends of another system, blanks at the end, no end of the last line."""
+    (part / "3" / "9" / "3-9.trans.txt").write_bytes(b"\xef\xbb\xbf3-9-0000 A  \r\n3-9-0001 B\t")
+    data = prepare([part], tmp_path / "data")
+    assert data.text is not None
+    assert (data.text["3-9-0000"], data.text["3-9-0001"]) == ("A", "B")

@@ -160,7 +160,9 @@ def test_lengths_are_taken_from_audio_where_there_is_no_utt2dur(data: Path, tmp_
     for utt, matrix in sorted(MATRICES.items()):
         soundfile.write(tmp_path / f"{utt}.wav", np.zeros(160 * len(matrix) + 240), 16_000)
         lines.append(f"{utt} {tmp_path}/{utt}.wav\n")
-    (data / "wav.scp").write_text("".join([*lines[:-1], "s2-2 exit 1 |\n"]))
+    (tmp_path / "headerless.raw").write_bytes(bytes(100))
+    others = [f"s2-1 {tmp_path}/headerless.raw\n", "s2-2 exit 1 |\n"]
+    (data / "wav.scp").write_text("".join([*lines[:-2], *others]))
     imported(data, tmp_path / "out")
     soundfile.write(tmp_path / "s1-1.wav", np.zeros(32_000), 16_000)
     with pytest.raises(MismatchError, match=r"s1-1 has 70 frames of 10 ms for 2 s of audio"):
@@ -186,6 +188,13 @@ def _statistics(data: Path) -> None:
     (data / "cmvn.scp").write_text((data / "cmvn.scp").read_text().replace(str(data.parents[1] / "mfcc"), str(data)))
 
 
+def _negative(data: Path) -> None:
+    with ArchiveWriter(data / "cmvn.ark") as writer:
+        for speaker in ("s1", "s2"):
+            writer.write(speaker, np.stack([np.ones(4), -np.ones(4)]))
+    (data / "cmvn.scp").write_text((data / "cmvn.scp").read_text().replace(str(data.parents[1] / "mfcc"), str(data)))
+
+
 def _cut_archive(data: Path) -> None:
     ark = data.parents[1] / "mfcc" / "raw_mfcc.1.ark"
     ark.write_bytes(ark.read_bytes()[:-100])
@@ -207,7 +216,15 @@ def _speaker(data: Path) -> None:
         (_statistics, r"cmvn\.scp: s1 has statistics of shape \(2, 14\), features of 3 dimensions need \(2, 4\)"),
         (_cut_archive, "s2-2: .*is not readable"),
         (_mixed, r"s2-0 has shape \(60, 2\), s1-0 has 3 dimensions"),
-        (_speaker, r"cmvn\.scp: utterance s9 is not in it"),
+        (_speaker, r"cmvn\.scp: no statistics of speaker s9, whom utt2spk has \(1 such\): are they another data dir's"),
+        (_negative, r"cmvn\.scp: s1: CMVN statistics with negative sums of squares: is the archive damaged"),
+        (
+            lambda data: (data / "utt2spk").write_text("s1 s1-0 s1-1\n"),
+            "utt2spk: s1: 's1-0 s1-1' can't be a speaker id, with spaces: is it spk2utt",
+        ),
+        (lambda data: (data / "utt2dur").write_text("s1-0 inf\n"), "utt2dur: s1-0: 'inf' can't be: more than 0"),
+        (lambda data: in_scp(data, "raw_mfcc.1.ark:", ":"), r"s1-0: its archive .* is no file with an archive"),
+        (lambda data: in_scp(data, "ark:", "ark:9999"), r"s1-0: .*\(its offset is beyond the end\)"),
         (lambda data: (data / "feats.scp").unlink(), r"feats\.scp is missing"),
         (lambda data: (data / "feats.scp").write_text("s1-0\n"), "expected `id value`"),
         (lambda data: (data / "utt2dur").write_text("s1-0 long\n"), "utt2dur: s1-0: .*is no number of seconds"),

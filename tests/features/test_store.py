@@ -94,6 +94,8 @@ def test_the_same_features_give_the_same_bytes(tmp_path: Path) -> None:
             lambda text: text.replace("s0-1 6\n", ""),
             "s0-1 is in only one of feats.scp and utt2num_fr",
         ),
+        ("utt2num_frames", lambda text: text.replace(" 6", " six"), "utt2num_frames: s0-1: 'six' is no number"),
+        ("utt2spk", lambda text: text.replace(" s0", " s 0", 1), "'s 0' can't be a speaker id"),
         ("utt2spk", lambda text: text + "zz s0\n", "zz is in only one of feats.scp and utt2spk"),
         ("features.json", lambda text: text[:10], "features.json is not readable as JSON"),
     ],
@@ -115,7 +117,7 @@ def test_files_of_two_runs(tmp_path: Path) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="do not exist: has the stage that makes them been run"):
+    with pytest.raises(DataError, match="none does not exist: has the stage that makes it been run"):
         FeatureDir.open(tmp_path / "none")
     with pytest.raises(DataError, match="utterance x is not in it"):
         make(tmp_path).load("x")

@@ -120,3 +120,13 @@ def test_kaldis_own_alignment_has_the_pdfs_that_kaldi_prints(kaldi_dir: Path) ->
                 np.testing.assert_array_equal(model.pdf_of_tid[np.array(ids, int)], expected[utt])
                 found += 1
     assert found == len(expected) == 20
+
+
+def test_numbers_of_frames_that_were_edited(mono_dir: Path, tmp_path: Path) -> None:
+    shutil.copytree(mono_dir / "ali", tmp_path / "ali")
+    counts = (tmp_path / "ali" / "utt2num_frames").read_text()
+    (tmp_path / "ali" / "utt2num_frames").write_text(counts.replace(" ", " x", 1))
+    with pytest.raises(DataError, match=r"utt2num_frames: spk0-000: 'x\d+' is no number of frames"):
+        Alignment.open(tmp_path / "ali")
+    with pytest.raises(DataError, match="utt2num_frames is a file, where a folder is expected"):
+        Alignment.open(tmp_path / "ali" / "utt2num_frames")

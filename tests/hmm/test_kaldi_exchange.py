@@ -129,6 +129,9 @@ def test_phones_of_another_lang_dir(kaldi: Path, tmp_path: Path) -> None:
     (kaldi / "phones.txt").write_text("<eps> 0\nSIL 1\n")
     with pytest.raises(MismatchError, match=r"models phone \d+, phones\.txt has none"):
         import_tied_states(kaldi, tmp_path)
+    (kaldi / "phones.txt").write_text("".join(f"{'<eps>' if n == 0 else f'W{n}'} {n}\n" for n in range(99)))
+    with pytest.raises(MismatchError, match=r"phones\.txt: has a symbol \d+, of which final.mdl has no model: .*words"):
+        import_tied_states(kaldi, tmp_path)
     (kaldi / "phones.txt").unlink()
     with pytest.raises(DataError, match=r"phones\.txt is missing: copy it from the lang dir"):
         import_tied_states(kaldi, tmp_path)
@@ -166,6 +169,9 @@ def test_other_models_are_refused_in_one_line(
     (kaldi / "final.mdl").write_bytes(b"\0B" + content(triphone))
     with pytest.raises(DataError, match=message):
         import_tied_states(kaldi, tmp_path)
+    (kaldi / "phones.txt").unlink()  # to ask for it would mislead
+    with pytest.raises(DataError, match=message):
+        import_tied_states(kaldi, tmp_path)
     assert main(["import-kaldi", str(kaldi), str(tmp_path / "out")]) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith("asrkd import-kaldi: error: ")
 
@@ -177,6 +183,18 @@ def half(path: Path) -> None:
 SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "half a model": (lambda kaldi: half(kaldi / "final.mdl"), "tri", "cut short or damaged"),
     "half a tree": (lambda kaldi: half(kaldi / "tree"), "tri", "cut short or damaged"),
+    "tree for model": (
+        lambda kaldi: shutil.copyfile(kaldi / "tree", kaldi / "final.mdl"),
+        "tri",
+        "final.mdl: begins with 'ContextDependency', not <TransitionModel>: another file?",
+    ),
+    "model for tree": (
+        lambda kaldi: shutil.copyfile(kaldi / "final.mdl", kaldi / "tree"),
+        "tri",
+        "tree: begins with '<TransitionModel>', not ContextDependency: another file?",
+    ),
+    "no model": (lambda kaldi: (kaldi / "final.mdl").unlink(), "tri", "final.mdl is missing: is "),
+    "empty archive": (lambda kaldi: (kaldi / "ali.2.gz").write_bytes(b""), "ali/train", "ali.2.gz: ends too early"),
     "no archive 2": (lambda kaldi: (kaldi / "ali.2.gz").unlink(), "ali/train", "ali.2.gz is missing"),
     "half an archive": (lambda kaldi: half(kaldi / "ali.2.gz"), "ali/train", "ends too early or is damaged"),
     "text": (

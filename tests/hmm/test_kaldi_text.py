@@ -1,5 +1,6 @@
 """Kaldi's text mode: what --binary=false prints of a model and a tree, and what is no text of Kaldi's."""
 
+import re
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -121,6 +122,8 @@ def test_text_cut_short(folder: Path, name: str, share: float) -> None:
         ("<INV_VARS>  [", "<INV_VARS>  [ 1", "no matrix of numbers at byte"),
         ("<NUMPDFS> ", "<NUMPDFS> -", "mixtures can't follow"),
         ("<Triples> ", "<Triples> many ", "'many' where a number is expected"),
+        ("<Triples> ", "<Triples> 99999999999 ", "no four-byte number at byte"),
+        ("<Triples> ", "<Triples> " + "9" * 5000, "'9{40}' where a number is expected"),
     ],
 )
 def test_text_of_other_models(folder: Path, old: str, new: str, message: str) -> None:
@@ -138,3 +141,30 @@ def test_prose_and_unsigned_numbers(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="-3 where a size is expected"):
         TextReader(b" -3 ", "tree").unsigned()
     assert TextReader(b" [ ]\n", "m").float_matrix().shape == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "new", "message"),
+    [
+        (r"(<Triples> \d+\s+)\d+", r"\g<1>77", "a state of phone 77, of which the topology has no model"),
+        (r"(<LogProbs> \s*\[ \S+) \S+", r"\1 nan", "transition probabilities that can't be"),
+        (r"(<LogProbs> \s*\[ \S+) \S+", r"\1 0.5", "transition probabilities that can't be"),
+        (r"(<GCONSTS>  \[) \S+", r"\1 nan", "a mixture with impossible constants"),
+        (r"(<WEIGHTS>  \[) \S+", r"\1 inf", "a mixture with impossible means, variances or weights"),
+        (r"(<INV_VARS>  \[\s+)\S+", r"\1inf", "a mixture with impossible means, variances or weights"),
+    ],
+)
+def test_numbers_that_no_model_has(folder: Path, pattern: str, new: str, message: str) -> None:
+    text = (folder / "final.mdl").read_text()
+    changed = re.sub(pattern, new, text, count=1)
+    assert changed != text
+    (folder / "final.mdl").write_text(changed)
+    with pytest.raises(DataError, match=f"final.mdl: {message}"):
+        read_model(folder / "final.mdl")
+
+
+def test_a_question_about_a_place_beyond_four_bytes(folder: Path) -> None:
+    text = (folder / "tree").read_text()
+    (folder / "tree").write_text(re.sub(r"(TE|SE) -?\d+", r"\1 99999999999", text, count=1))
+    with pytest.raises(DataError, match="tree: no four-byte number"):
+        read_tree(folder / "tree")

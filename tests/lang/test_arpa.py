@@ -81,6 +81,13 @@ def test_sentences_are_no_model(tmp_path: Path) -> None:
         ("\\end\\\n", "", r":25: ends before \\end\\: cut short\?"),
         ("\n\\3-grams:\n-0.1\t<s> CAT ZEBRA\n\n\\end\\\n", "", r":21: ends before \\3-grams:"),
         ("-0.2\tCAT SAT", "x\tCAT SAT", r":18: no number in"),
+        ("-0.2\tCAT SAT", "nan\tCAT SAT", r":18: a number that is not finite in 'nan"),
+        ("-0.2\tCAT SAT", "-inf\tCAT SAT", r":18: a number that is not finite in '-inf.*: write -99"),
+        ("-0.9\tZEBRA\t-0.4", "-0.9\tZEBRA\tnan", r":14: a number that is not finite in '-0.9"),
+        ("-0.9\tZEBRA\t-0.4", "-0.9\tZEBRA\tinf", r":14: a number that is not finite in '-0.9"),
+        ("ngram 1=6", "ngram 1=" + "9" * 5000, r":4: expected `ngram 1=COUNT`"),
+        ("-0.6\tSAT", "-0.6\tCAT", r": unigram CAT is there twice"),
+        ("-0.6\tSAT", "-0.6\tMAT", r": n-gram CAT SAT: there is no unigram SAT: was one taken out\?"),
         ("-0.2\tCAT SAT", "0.2\tCAT SAT", r":18: log probability 0.2 is not below zero"),
         ("-0.2\tCAT SAT", "-0.2\tCAT", r":18: expected a number, 2 words"),
         ("<s> CAT ZEBRA", "<s> CAT ZEBRA -0.1", r":24: expected a number, 3 words, found"),
@@ -99,9 +106,11 @@ def test_damage_is_named_with_its_line(tmp_path: Path, name: str, old: str, new:
 
 def test_a_gzip_cut_short_and_other_bytes_are_named(tmp_path: Path) -> None:
     path = model_file(tmp_path, name="lm.arpa.gz")
-    path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DataError, match=r"lm\.arpa\.gz is not a whole gzip file .*: cut short\?"):
-        restrict_arpa(path, KNOWN, True, tmp_path / "out")
+    whole = path.read_bytes()
+    for missing in (20, 2):  # within the model, and after its end
+        path.write_bytes(whole[:-missing])
+        with pytest.raises(DataError, match=r"lm\.arpa\.gz is not a whole gzip file .*: cut short\?"):
+            restrict_arpa(path, KNOWN, True, tmp_path / "out")
     path.write_bytes(b"\\data\\\n\xff\n")
     with pytest.raises(DataError, match=r"lm\.arpa\.gz is not UTF-8 text \(line 2\)"):
         restrict_arpa(path, KNOWN, True, tmp_path / "out")

@@ -34,6 +34,7 @@ def test_tables_round_trip(tmp_path_factory: pytest.TempPathFactory, words: set[
     [
         ("<eps> 0\nA\n", ":2: expected `symbol id`"),
         ("<eps> 0\nA one\n", ":2: expected `symbol id`"),
+        ("<eps> 0\nA " + "9" * 5000 + "\n", ":2: expected `symbol id`"),
         ("<eps> 0\nA 1\nA 2\n", "symbol A is there twice"),
         ("<eps> 0\nA 1\nB 1\n", "two symbols have the same id"),
         ("A 1\nB 2\n", "<eps> must have id 0"),

@@ -84,6 +84,18 @@ def test_description_that_is_missing_or_of_another_version(folder: Path) -> None
         load_model(folder)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [("x", "could not convert"), (None, "float"), (float("nan"), "a log prior is no finite number")],
+)
+def test_priors_that_were_edited(folder: Path, value: object, message: str) -> None:
+    description = json.loads((folder / "model.json").read_text())
+    description["log_priors"][0] = value
+    (folder / "model.json").write_text(json.dumps(description))
+    with pytest.raises(DataError, match=rf"model\.json: .*{message}"):
+        load_model(folder)
+
+
 def test_what_does_not_belong_together(folder: Path) -> None:
     model = load_model(folder)
     check_belongs(model, INFO.features, INFO.tied_states)

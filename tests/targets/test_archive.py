@@ -95,7 +95,7 @@ def test_pickles_are_not_read(archive: SoftTargetArchive) -> None:
 
 def test_missing_or_malformed_description(archive: SoftTargetArchive) -> None:
     path = archive.path
-    for line in ("a 1 2", "a 1 2 x", "a 1 2 3 4"):
+    for line in ("a 1 2", "a 1 2 x", "a 1 2 3 4", "a 1 -2 2", "a 1 0 -2"):
         (path / "index").write_text(line + "\n")
         with pytest.raises(DataError, match="expected `utt_id SHARD START FRAMES`"):
             read_index(path / "index")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from asrkd.cli import main
 from asrkd.core.archive import read_scp
+from asrkd.core.errors import DataError
 from asrkd.targets import build_codec
 from asrkd.targets.archive import Header, SoftTargetArchive, layout, write_header, write_shard
 from asrkd.targets.kaldi_posteriors import export_posteriors, posterior_bytes
@@ -108,3 +109,21 @@ def test_through_the_command_line(archive: SoftTargetArchive, tmp_path: Path) ->
     assert main([*command, "--renormalise", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["post.1.ark", "post.scp", "stage.json"]
     assert main(["export-posteriors", str(tmp_path / "nowhere"), str(tmp_path / "none")]) == 1
+
+
+@pytest.mark.parametrize(("field", "value"), [("probs", np.nan), ("probs", -0.5), ("ids", 7), ("ids", -1)])
+def test_damage_is_not_handed_on(archive: SoftTargetArchive, tmp_path: Path, field: str, value: float) -> None:
+    path = archive.path / "targets.1.npy"
+    records = np.load(path)
+    if field not in records.dtype.names:
+        pytest.skip("a dense archive has no ids")
+    records[field][5, 1] = value  # frame 1 of utterance a
+    np.save(path, records)
+    with pytest.raises(DataError, match="soft: a: a posterior that can't be at frame 1: is a shard damaged"):
+        exported(archive, tmp_path, renormalise=False)
+
+
+def test_an_index_cut_to_nothing(archive: SoftTargetArchive, tmp_path: Path) -> None:
+    (archive.path / "index").write_text("")
+    with pytest.raises(DataError, match="index: holds no utterances: was it cut short"):
+        export_posteriors(archive.path, tmp_path, tmp_path / "post")
