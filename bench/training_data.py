@@ -2,8 +2,8 @@
 
 python -m bench.training_data EXPERIMENT CONFIG [WORK]
 
-EXPERIMENT has been run up to its stage 6; WORK is EXPERIMENT/training_data unless given. Each net sees as many frames as
-`PASSES` passes over the speech as it is give; as in recipes, the epoch that is best on dev is taken, and the acoustic
+EXPERIMENT has been run up to its stage 6; WORK is EXPERIMENT/training_data unless given. Each net sees as many frames
+as `PASSES` passes over the speech as it is give; as in recipes, the epoch best on dev is taken, and the acoustic
 scale is tuned on dev. A run that was cut off goes on.
 """
 
@@ -20,8 +20,8 @@ from asrkd.core.files import read_json
 from asrkd.scoring.significance import PairedBootstrap
 from bench.table import print_table
 
-PASSES = 8
-SEEDS = (1, 2)
+PASSES = 12
+SEEDS = (1, 2, 3)
 JOBS = 2
 
 
