@@ -9,6 +9,7 @@ import pytest
 from asrkd.core.files import write_json
 from asrkd.graph.fst import from_kaldifst, write_fst
 from asrkd.graph.graph import Graph
+from asrkd.graph.hclg import import_graph
 
 GraphWriter = Callable[[Path, str, dict[str, int], int], Graph]
 
@@ -47,3 +48,11 @@ def word_loop(tmp_path_factory: pytest.TempPathFactory) -> Graph:
         lines += [f"{b} {b} {second + 1} 0 {STAY}", f"{b} 0 0 0 0"]
     text = "\n".join([*lines, f"0 {END}", ""])
     return _write_graph(tmp_path_factory.mktemp("loop"), text, {word: i for i, word in enumerate(WORDS, 1)}, 4)
+
+
+@pytest.fixture(scope="session")
+def kaldi_graph(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Graph:
+    """Of a Kaldi experiment, made by Kaldi."""
+    folder = tmp_path_factory.mktemp("kaldi")
+    import_graph(shared_dir / "kaldi-exp" / "graph", shared_dir / "kaldi-exp" / "tri1_ali", folder)
+    return Graph.open(folder)

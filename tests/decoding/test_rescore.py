@@ -4,14 +4,18 @@ import itertools
 import math
 from pathlib import Path
 
+import kaldiio
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asrkd.core.errors import DataError, MismatchError
+from asrkd.decoding.acoustic import scaled
+from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.lattice import LatticeSearch
 from asrkd.decoding.rescore import Rescorer, RescoringSearcher, open_rescorer
+from asrkd.decoding.search import Searcher
 from asrkd.graph.graph import Graph
 from asrkd.lang.lm import LmConfig, make_lm
 from asrkd.lang.ngram import ArpaModel, read_arpa
@@ -148,3 +152,28 @@ def test_models_must_be_the_graphs_own_and_of_its_words(
         open_rescorer(word_loop, tmp_path / "own", tmp_path / "few")
     with pytest.raises(DataError, match="is no language model of `asrkd lm`"):
         open_rescorer(word_loop, tmp_path / "own", word_loop.path)
+
+
+def test_kaldis_words_stay_under_the_graphs_own_model(shared_dir: Path, kaldi_graph: Graph, tmp_path: Path) -> None:
+    """Kaldi's graph has the model's backing off in it; under no grammar at all other words win."""
+    test = shared_dir / "kaldi-exp" / "data" / "test"
+    expected = dict(line.split(maxsplit=1) for line in (test / "hyp_kaldi_tri1.txt").read_text().splitlines())
+    spoken = sorted({word for word in kaldi_graph.words.values() if word[0] not in "<#"})
+    (tmp_path / "flat.arpa").write_text(unigrams(dict.fromkeys(spoken, 5.0), 5.0))
+    tables = []
+    for name, source in (("own", shared_dir / "kaldi-exp/lang/lm.arpa"), ("flat", tmp_path / "flat.arpa")):
+        (tmp_path / name).mkdir()
+        make_lm(LmConfig(), kaldi_graph.path, source, tmp_path / name)
+        tables.append(tmp_path / name)
+    config = DecodeConfig(beam=13.0, lattice_beam=8.0, max_active=7000)
+    same = RescoringSearcher(kaldi_graph, config, open_rescorer(kaldi_graph, tables[0], tables[0]))
+    other = RescoringSearcher(kaldi_graph, config, open_rescorer(kaldi_graph, tables[0], tables[1]))
+    changed = 0
+    for utt_id, matrix in kaldiio.load_ark(str(test / "loglikes-first5.ark")):
+        path = same.decode(utt_id, scaled(matrix, 1 / 13))
+        assert " ".join(path.words) == expected[utt_id].strip()
+        assert path.score == pytest.approx(
+            Searcher(kaldi_graph, config).decode(utt_id, scaled(matrix, 1 / 13)).score, abs=1e-2
+        )
+        changed += other.decode(utt_id, scaled(matrix, 1 / 13)).words != path.words
+    assert changed

@@ -15,7 +15,6 @@ from asrkd.decoding.acoustic import scaled
 from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.search import Searcher
 from asrkd.graph.graph import Graph
-from asrkd.graph.hclg import import_graph
 from tests.decoding.graphs import WIDE, Arc, Case, GraphWriter, WordCosts, cost_of_states, random_graph, random_graphs
 
 
@@ -150,13 +149,6 @@ def test_what_is_not_finite_names_utterance_and_frame(word_loop: Graph, value: f
 def test_configuration_is_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):
         parse(DecodeConfig, wrong, "recipe")
-
-
-@pytest.fixture(scope="module")
-def kaldi_graph(shared_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Graph:
-    folder = tmp_path_factory.mktemp("kaldi")
-    import_graph(shared_dir / "kaldi-exp" / "graph", shared_dir / "kaldi-exp" / "tri1_ali", folder)
-    return Graph.open(folder)
 
 
 def test_gives_kaldis_words(shared_dir: Path, kaldi_graph: Graph) -> None:
