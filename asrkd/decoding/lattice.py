@@ -7,6 +7,7 @@ framework": an arc stays whose best path costs no more than the best of all plus
 
 import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from asrkd.core.errors import DataError
 from asrkd.decoding.config import DecodeConfig
 from asrkd.graph.fst import FstArrays
 
-Ints = NDArray[np.int64]
+Ints = NDArray[np.integer[Any]]
 Costs = NDArray[np.float64]
 
 _PRUNE_INTERVAL = 25
@@ -75,36 +76,24 @@ class _Frame:
 
 @dataclass(frozen=True)
 class _Table:
-    """The graph's arcs of one kind, grouped by the state they leave."""
+    """The graph's arcs of one kind, grouped by the state they leave, as the graph has them: there may be millions."""
 
     first: Ints
     count: Ints
-    label: Ints
-    word: Ints
-    cost: Costs
-    target: Ints
+    arcs: NDArray[Any]
 
     @classmethod
     def of(cls, fst: FstArrays, epsilons: bool) -> "_Table":
         chosen = (fst.arcs["ilabel"] == 0) == epsilons
-        arcs = fst.arcs[chosen]
-        owner = np.repeat(np.arange(fst.num_states), fst.num_arcs)[chosen]
-        count = np.bincount(owner, minlength=fst.num_states)
-        return cls(
-            np.cumsum(count) - count,
-            count,
-            arcs["ilabel"].astype(np.int64) - 1,
-            arcs["olabel"].astype(np.int64),
-            arcs["weight"].astype(np.float64),
-            arcs["nextstate"].astype(np.int64),
-        )
+        count = np.bincount(np.repeat(np.arange(fst.num_states), fst.num_arcs)[chosen], minlength=fst.num_states)
+        return cls(np.cumsum(count) - count, count, fst.arcs[chosen])
 
-    def leaving(self, states: Ints) -> tuple[Ints, Ints]:
+    def leaving(self, states: Ints) -> tuple[NDArray[Any], Ints]:
         """Arcs that leave ``states``, and for each the place of its state among them."""
         count = self.count[states]
         owner = np.repeat(np.arange(len(states)), count)
         offset = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count)
-        return self.first[states][owner] + offset, owner
+        return self.arcs[self.first[states][owner] + offset], owner
 
 
 @dataclass
@@ -147,13 +136,13 @@ class LatticeSearch:
         arcs, owner = self._emitting.leaving(frame.states[alive])
         if not len(arcs):
             return None
-        step = self._emitting.cost[arcs] - row[self._emitting.label[arcs]]
+        step = arcs["weight"].astype(np.float64) - row[arcs["ilabel"] - 1]
         costs = frame.costs[alive][owner] + step
         near = costs <= costs.min() + beam
         arcs, owner, step, costs = arcs[near], owner[near], step[near], costs[near]
-        following = self._closed(*_cheapest(self._emitting.target[arcs], costs), beam)
-        target = following.states.searchsorted(self._emitting.target[arcs])
-        frame.onward = _Arcs(alive[owner], target, self._emitting.word[arcs], step)
+        following = self._closed(*_cheapest(arcs["nextstate"], costs), beam)
+        target = following.states.searchsorted(arcs["nextstate"])
+        frame.onward = _Arcs(alive[owner], target, arcs["olabel"], step)
         return following
 
     def _cutoff(self, costs: Costs) -> tuple[float, float]:
@@ -174,13 +163,13 @@ class LatticeSearch:
         frontier = np.arange(len(states))
         for _ in range(self.fst.num_states + 1):
             arcs, owner = self._epsilon.leaving(states[frontier])
-            reached = costs[frontier][owner] + self._epsilon.cost[arcs]
+            reached = costs[frontier][owner] + arcs["weight"]
             near = reached <= limit
             if not near.any():
                 break
             old_states, old_costs = states, costs
             states, costs = _cheapest(
-                np.concatenate([states, self._epsilon.target[arcs[near]]]), np.concatenate([costs, reached[near]])
+                np.concatenate([states, arcs["nextstate"][near]]), np.concatenate([costs, reached[near]])
             )
             before = np.full(len(states), np.inf)
             before[states.searchsorted(old_states)] = old_costs
@@ -188,10 +177,10 @@ class LatticeSearch:
         else:
             raise DataError("the graph has a cycle of epsilon arcs: was it made without disambiguation symbols?")
         arcs, owner = self._epsilon.leaving(states)
-        near = costs[owner] + self._epsilon.cost[arcs] <= limit
+        near = costs[owner] + arcs["weight"] <= limit
         arcs, owner = arcs[near], owner[near]
-        target = states.searchsorted(self._epsilon.target[arcs])
-        epsilons = _Arcs(owner, target, self._epsilon.word[arcs], self._epsilon.cost[arcs])
+        target = states.searchsorted(arcs["nextstate"])
+        epsilons = _Arcs(owner, target, arcs["olabel"], arcs["weight"].astype(np.float64))
         return _Frame(states, costs, _depth(len(states), epsilons), epsilons)
 
 
