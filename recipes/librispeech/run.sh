@@ -78,6 +78,7 @@ settle() {
     wanted="$train_parts $dev_parts $test_parts $transfer_parts"
     corpus=$download/LibriSpeech
   else
+    [ -d "$corpus" ] || fail "--corpus '$corpus' does not exist"
     for part in $train_parts $dev_parts $test_parts $transfer_parts; do
       [ -d "$corpus/$part" ] || fail "$corpus has no part '$part'; it has: $(cd "$corpus" 2>/dev/null && printf '%s ' */)"
     done
