@@ -46,7 +46,7 @@ def searches(experiment: Path, part: str) -> None:
     rows = []
     for beam, max_active in BEAMS:
         config = DecodeConfig(beam=beam, max_active=max_active)
-        kaldi, lattices = Searcher(graph, config), LatticeSearch(graph.arrays, config)
+        kaldi, lattices = Searcher(graph, config), LatticeSearch(graph.arrays(), config)
         rescoring = RescoringSearcher(graph, config, rescorer)
         seconds, arcs = [0.0, 0.0, 0.0], 0
         for utt, matrix in ready.items():

@@ -3,7 +3,7 @@
 python -m bench.training_data EXPERIMENT CONFIG [WORK]
 
 EXPERIMENT has been run up to its stage 6; WORK is EXPERIMENT/training_data unless given. Each net sees as many frames
-as `PASSES` passes over the speech as it is give; as in recipes, the epoch best on dev is taken, and the acoustic
+as `PASSES` passes over the speech as it is would give; as in recipes, the epoch best on dev is taken, and the acoustic
 scale is tuned on dev. A run that was cut off goes on.
 """
 
@@ -71,10 +71,10 @@ class Bench:
             scored = self.work / name / f"eval.{seed}" / part
             tuned = scored.parent / "dev/decode"
             how: list[str | Path] = ["--tune", self.experiment / "data/dev"] if part == "dev" else ["--scale-of", tuned]
-            features = self.experiment / "fbank" / part
-            self.asrkd("decode", *how, self.experiment / "graph", features, model, scored / "decode")
+            heard = self.experiment / "fbank" / part
+            self.asrkd("decode", *how, self.experiment / "graph", heard, model, scored / "decode")
             self.asrkd("score", self.experiment / "data" / part, scored / "decode", scored / "words")
-            self.asrkd("frames", features, self.experiment / "ali" / part, model, scored / "frames")
+            self.asrkd("frames", heard, self.experiment / "ali" / part, model, scored / "frames")
 
     @property
     def parts(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
@@ -32,3 +32,9 @@ class DecodeConfig:
         0.2,
     )
     """What tuning on dev chooses from."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "DecodeConfig":
+        if self.min_active > self.max_active:
+            raise ValueError(f"min_active {self.min_active} is above max_active {self.max_active}")
+        return self

@@ -92,6 +92,7 @@ def decode(
     )
     write_hypotheses(work / "hyp.txt", decoded.hypotheses)
     summary = {**decoded.summary(), "graph_tied_states": graph.tied_states, "beam": config.beam}
+    summary["rescored_by"] = rescorer and rescorer.name
     write_json(work / "decode.json", summary)
     _remove_parts(work)
     _report(summary)
@@ -129,7 +130,7 @@ def tune_scale(
     at_edge = len(scales) > 1 and best in (scales[0], scales[-1])
     if at_edge:
         _say(f"acoustic scale {best:g} is at the edge of those tried: widen acoustic_scales")
-    summary = {**table[scales.index(best)], "at_edge": at_edge}
+    summary = {**table[scales.index(best)], "at_edge": at_edge, "rescored_by": rescorer and rescorer.name}
     write_json(work / "scales.json", {"acoustic_scale": best, "at_edge": at_edge, "tried": table})
     write_hypotheses(work / "hyp.txt", chosen.hypotheses)
     write_json(work / "decode.json", summary)

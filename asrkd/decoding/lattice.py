@@ -6,7 +6,7 @@ framework": an arc stays whose best path costs no more than the best of all plus
 """
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ Costs = NDArray[np.float64]
 
 _PRUNE_INTERVAL = 25
 """Frames after which arcs that no longer matter are dropped, which bounds the memory; no influence on the result."""
+_CYCLE = "the graph has a cycle of epsilon arcs: was it made without disambiguation symbols?"
 _BEAM_DELTA = 0.5
 """What a beam that the number of active states has set gains for the next frame, as in Kaldi."""
 
@@ -96,22 +97,17 @@ class _Table:
         return self.arcs[self.first[states][owner] + offset], owner
 
 
-@dataclass
 class LatticeSearch:
     """A search on one graph (pdf + 1 on the input side), for one utterance after another."""
 
-    fst: FstArrays
-    config: DecodeConfig
-    _emitting: _Table = field(init=False)
-    _epsilon: _Table = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._emitting = _Table.of(self.fst, epsilons=False)
-        self._epsilon = _Table.of(self.fst, epsilons=True)
+    def __init__(self, fst: FstArrays, config: DecodeConfig):
+        self.config = config
+        self._start, self._final = fst.start, fst.final
+        self._emitting, self._epsilon = _Table.of(fst, epsilons=False), _Table.of(fst, epsilons=True)
 
     def search(self, log_likelihoods: NDArray[np.float32]) -> Lattice | None:
         """The lattice for scaled log-likelihoods (num_frames, num_pdfs), or None where no path survives."""
-        frames = [self._closed(np.array([self.fst.start]), np.zeros(1), self.config.beam)]
+        frames = [self._closed(np.array([self._start]), np.zeros(1), self.config.beam)]
         for number, row in enumerate(log_likelihoods, 1):
             frame = self._advanced(frames[-1], row)
             if frame is None:
@@ -119,7 +115,7 @@ class LatticeSearch:
             frames.append(frame)
             if number % _PRUNE_INTERVAL == 0:
                 _prune(frames[-_PRUNE_INTERVAL - 1 :], np.zeros(len(frame.states)), self.config.lattice_beam)
-        final = self.fst.final[frames[-1].states].astype(np.float64)
+        final = self._final[frames[-1].states].astype(np.float64)
         partial = not np.isfinite(final).any()
         if partial:
             final = np.zeros(len(final))
@@ -154,14 +150,14 @@ class LatticeSearch:
                 if inside(bound, best + config.beam):
                     return bound, bound - best + _BEAM_DELTA
             elif limit == config.min_active > 0:
-                return np.inf, max(config.beam, float(costs.max()) - best + _BEAM_DELTA)
+                return np.inf, np.inf
         return best + config.beam, config.beam
 
     def _closed(self, states: Ints, costs: Costs, beam: float) -> _Frame:
         """Tokens of ``states`` (sorted) and of all that epsilon arcs lead to within the beam."""
         limit = costs.min() + beam
         frontier = np.arange(len(states))
-        for _ in range(self.fst.num_states + 1):
+        for _ in range(len(self._final) + 1):
             arcs, owner = self._epsilon.leaving(states[frontier])
             reached = costs[frontier][owner] + arcs["weight"]
             near = reached <= limit
@@ -175,7 +171,7 @@ class LatticeSearch:
             before[states.searchsorted(old_states)] = old_costs
             frontier = np.flatnonzero(costs < before)
         else:
-            raise DataError("the graph has a cycle of epsilon arcs: was it made without disambiguation symbols?")
+            raise DataError(_CYCLE)
         arcs, owner = self._epsilon.leaving(states)
         near = costs[owner] + arcs["weight"] <= limit
         arcs, owner = arcs[near], owner[near]
@@ -194,11 +190,12 @@ def _cheapest(states: Ints, costs: Costs) -> tuple[Ints, Costs]:
 
 def _depth(num_tokens: int, epsilons: _Arcs) -> Ints:
     depth = np.zeros(num_tokens, dtype=np.int64)
-    while True:
+    for _ in range(num_tokens + 1):
         before = depth.copy()
         np.maximum.at(depth, epsilons.target, depth[epsilons.source] + 1)
         if (depth == before).all():
             return depth
+    raise DataError(_CYCLE)
 
 
 def _prune(frames: list[_Frame], extra: Costs, beam: float) -> None:

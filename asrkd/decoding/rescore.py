@@ -1,8 +1,9 @@
 """Lattice rescoring: the best path when another language model takes the place of the graph's own.
 
-A path's cost in the lattice holds the graph's model already; its cost there is taken off word by word, and the other
-model's put in its place (Kaldi's ``lattice-lmrescore``). The path is the best of all in the lattice: histories are told
-apart as far as either model tells them apart, and no alternative is dropped.
+A path's cost in the lattice holds the graph's model already; what it costs there is taken off word by word, and the
+other model's cost put in its place (Kaldi's ``lattice-lmrescore``). A graph lets words back off although their n-gram
+is there, so its model's cost is that of the best of these ways, not the n-gram's. The path is the best of all in the
+lattice: histories are told apart as far as either model tells them apart, and no alternative is dropped.
 """
 
 import math
@@ -27,17 +28,77 @@ from asrkd.lang.ngram_table import NgramTable, State
 
 Words = tuple[int, "Words"] | None
 """The words of a path, the last one first."""
-_States = tuple[State, State]
+Routes = tuple[tuple[State, float], ...]
+"""Histories in which a graph's grammar may be after the same words, each with its cost beyond the best way's."""
+_States = tuple[Routes, State]
 _Token = tuple[float, Words]
 
-_CACHE_SIZE = 1_000_000
+_CACHE_SIZE = 100_000
+_TOLERANCE = 1e-6
+"""Below which costs are the same: float32's rounding."""
+_NEVER: _Token = (math.inf, None)
+
+
+class BackoffRoutes:
+    """A model's costs as its graph has them: of the cheapest way, where any n-gram may be left for a shorter one."""
+
+    def __init__(self, table: NgramTable):
+        self._table = table
+        self.start: Routes = ((table.start, 0.0),)
+
+    def cost(self, routes: Routes, word: int) -> tuple[float, Routes]:
+        """By how much ``word`` raises the cost of the cheapest way, and the routes after it.
+
+        Infinity for a word without a unigram.
+        """
+        reached: dict[State, float] = {}
+        for history, cost in self._backed_off(routes):
+            if (log_prob := self._table.explicit(history, word)) is not None:
+                following = self._table.after((*history, word))
+                reached[following] = min(cost - log_prob, reached.get(following, math.inf))
+        if not reached:
+            return math.inf, ()
+        best = min(reached.values())
+        return best, self._needed({history: cost - best for history, cost in reached.items()})
+
+    def end(self, routes: Routes) -> float:
+        """By how much a sentence's end raises the cost of the cheapest way."""
+        return self.cost(routes, self._table.end)[0]
+
+    def _backed_off(self, routes: Routes) -> Iterator[tuple[State, float]]:
+        """All histories from the longest on, of which all are ends, with what backing off to shorter ones costs."""
+        costs = dict(routes)
+        longest = max(costs, key=len)
+        for length in range(len(longest), -1, -1):
+            history = longest[len(longest) - length :]
+            if (cost := costs.get(history)) is not None:
+                yield history, cost
+                if length:
+                    shorter = history[1:]
+                    costs[shorter] = min(cost - self._table.backoff(history), costs.get(shorter, math.inf))
+
+    def _needed(self, costs: dict[State, float]) -> Routes:
+        """Those that backing off from a longer one does not reach as cheaply."""
+        needed, reached = [], math.inf
+        longest = max(costs, key=len)
+        for length in range(len(longest), -1, -1):
+            history = longest[len(longest) - length :]
+            cost = costs.get(history, math.inf)
+            if cost < reached - _TOLERANCE:
+                needed.append((history, round(cost, 6)))
+                reached = cost
+            reached -= self._table.backoff(history)
+        return tuple(needed)
 
 
 class Rescorer:
-    """Replaces language model ``old``, which is in lattices' costs, by ``new``; both over the graph's word ids."""
+    """Replaces language model ``old``, which is in lattices' costs, by ``new``; both over the graph's word ids.
 
-    def __init__(self, old: NgramTable, new: NgramTable):
-        self._old, self._new = old, new
+    ``name`` says which the new one is.
+    """
+
+    def __init__(self, old: NgramTable, new: NgramTable, name: str = ""):
+        self._old, self._new, self.name = BackoffRoutes(old), new, name
         self._steps: dict[tuple[_States, int], tuple[float, _States]] = {}
 
     def best(self, lattice: Lattice) -> tuple[float, list[int]] | None:
@@ -69,19 +130,16 @@ class Rescorer:
     def _step(self, states: _States, word: int) -> tuple[float, _States]:
         step = self._steps.get((states, word))
         if step is None:
-            old, old_state = self._old.score(states[0], word)
-            new, new_state = self._new.score(states[1], word)
+            old, routes = self._old.cost(states[0], word)
+            log_prob, state = self._new.score(states[1], word)
             if len(self._steps) >= _CACHE_SIZE:
                 self._steps.clear()
-            step = self._steps[states, word] = (old - new, (old_state, new_state))
+            step = self._steps[states, word] = (-log_prob - old, (routes, state))
         return step
 
     def _end(self, states: _States, partial: bool) -> float:
         """A path that was cut off before its end has no end in its cost."""
-        return 0.0 if partial else self._old.end(states[0]) - self._new.end(states[1])
-
-
-_NEVER: _Token = (math.inf, None)
+        return 0.0 if partial else -self._new.score(states[1], self._new.end)[0] - self._old.end(states[0])
 
 
 def _by_source(lattice: Lattice) -> Iterator[tuple[int, Iterator[tuple[int, int, int, float]]]]:
@@ -103,7 +161,7 @@ class RescoringSearcher:
 
     def __init__(self, graph: Graph, config: DecodeConfig, rescorer: Rescorer):
         self._graph = graph
-        self._search = LatticeSearch(graph.arrays, config)
+        self._search = LatticeSearch(graph.arrays(), config)
         self._rescorer = rescorer
 
     def decode(self, utt_id: str, log_likelihoods: NDArray[np.floating[Any]]) -> BestPath:
@@ -118,7 +176,7 @@ class RescoringSearcher:
             tuple(self._graph.words[word] for word in word_ids),
             partial=lattice is not None and lattice.partial and best is not None,
             failed=best is None,
-            score=-cost,
+            score=-cost if best else 0.0,
             num_frames=len(matrix),
             seconds=time.perf_counter() - start,
         )
@@ -132,7 +190,9 @@ def open_rescorer(graph: Graph, old: Path, new: Path) -> Rescorer:
     for lm in (old, new):
         check_words(lm, graph.path)
     tables = open_table(old), open_table(new)
-    words = np.setdiff1d(graph.arrays.arcs["olabel"], [0]).astype(np.int64)
+    words = np.setdiff1d(graph.arrays().arcs["olabel"], [0]).astype(np.int64)
+    if graph.lm is None:
+        _say(f"{graph.path} was made elsewhere and does not say by which language model: {old} is taken for it")
     if (graph.lm or identity(old)) != identity(old) or not tables[0].has(words).all():
         raise MismatchError(
             f"{old} is not the language model that graph {graph.path} was made with: give that one as --lm, since its "
@@ -140,9 +200,9 @@ def open_rescorer(graph: Graph, old: Path, new: Path) -> Rescorer:
         )
     if len(lacking := words[~tables[1].has(words)]):
         example = graph.words[int(lacking[0])]
-        print(
-            f"{new} lacks {len(lacking)} words of the graph, such as {example}: they are never recognised",
-            file=sys.stderr,
-            flush=True,
-        )
-    return Rescorer(*tables)
+        _say(f"{new} lacks {len(lacking)} words of the graph, such as {example}: they are never recognised")
+    return Rescorer(*tables, name=identity(new))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,7 +1,6 @@
 """A graph dir opened for the search: loaded once, shared by forked workers."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import kaldifst
@@ -28,9 +27,8 @@ class Graph:
     tied_states: str
     lm: str | None = None
 
-    @cached_property
     def arrays(self) -> FstArrays:
-        """``fst`` as arrays."""
+        """``fst`` as arrays, read anew: they may be large."""
         return read_fst(self.path / "HCLG.pdf.fst")
 
     @classmethod
@@ -44,6 +42,8 @@ class Graph:
         num_pdfs = int(description["num_pdfs"])
         if (arrays.num_states, len(arrays.arcs)) != (description["num_states"], description["num_arcs"]):
             raise DataError(f"{path}: HCLG.pdf.fst is not the graph of graph.json: were files of two builds mixed?")
+        if not 0 <= arrays.start < arrays.num_states:
+            raise DataError(f"{path}: HCLG.pdf.fst has no start state: is it empty?")
         if len(arrays.arcs) and not 0 <= arrays.arcs["ilabel"].min() <= arrays.arcs["ilabel"].max() <= num_pdfs:
             raise DataError(f"{path}: HCLG.pdf.fst has labels beyond its {num_pdfs} pdfs: was HCLG.fst copied over it?")
         if unknown := sorted(set(np.unique(arrays.arcs["olabel"]).tolist()) - words.keys()):

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from asrkd.core.config import STRICT
 from asrkd.core.errors import DataError, MismatchError
@@ -25,7 +27,7 @@ from asrkd.core.files import write_json
 from asrkd.graph.fst import FstArrays, from_kaldifst, read_fst, to_kaldifst, write_fst
 from asrkd.hmm.kaldi_io import kaldi_errors
 from asrkd.hmm.tied_states import TiedStates, check_phones
-from asrkd.lang.lm import ARPA, check_words, identity
+from asrkd.lang.lm import ARPA, check_words, identity, oov_of
 from asrkd.lang.phones import BACKOFF, SymbolTable, disambiguation_ids, read_symbols, write_symbols
 
 _ARPA_TO_FST = f"""
@@ -55,7 +57,8 @@ def make_graph(config: GraphConfig, lang: Path, lm: Path, tied_states: Path, wor
     check_phones(tied_states, model.phones, lang, read_symbols(lang / "phones.txt"))
     check_words(lm, lang)
     hclg = compose_graph(config, lang, lm, model)
-    return write_graph(work, hclg, model, read_symbols(lang / "words.txt"), config=config, lm=identity(lm))
+    words = read_symbols(lang / "words.txt")
+    return write_graph(work, hclg, model, words, config=config, lm=identity(lm), oov=oov_of(lang))
 
 
 def import_graph(kaldi_graph: Path, tied_states: Path, work: Path) -> dict[str, Any]:
@@ -89,6 +92,18 @@ def check_self_loops(hclg: FstArrays, model: TiedStates, where: Path) -> None:
             f"{where}: transition-id {int(labels[wrong][0])} moves on in the graph, but is a self-loop in the "
             "tied-state model: was the graph built with another tree?"
         )
+
+
+def check_epsilons(hclg: FstArrays) -> None:
+    """DataError for a cycle of epsilon arcs, in which no search would come to an end."""
+    epsilons = hclg.arcs["ilabel"] == 0
+    source = np.repeat(np.arange(hclg.num_states), hclg.num_arcs)[epsilons]
+    target = hclg.arcs["nextstate"][epsilons]
+    shape = (hclg.num_states, hclg.num_states)
+    among = coo_array((np.ones(len(source), np.int8), (source, target)), shape)
+    num_components, _ = connected_components(among, connection="strong")
+    if num_components < hclg.num_states or (source == target).any():
+        raise DataError("the decoding graph has a cycle of epsilon arcs: was it made without disambiguation symbols?")
 
 
 def compose_graph(config: GraphConfig, lang: Path, lm: Path, model: TiedStates) -> FstArrays:
@@ -202,10 +217,12 @@ def write_graph(
     *,
     config: GraphConfig | None = None,
     lm: str | None = None,
+    oov: str | None = None,
 ) -> dict[str, Any]:
-    """Write a graph dir; scales and language model (its hash) are unknown (null) for a graph made elsewhere."""
+    """Write a graph dir; scales, language model (its hash) and ``oov`` are unknown (null) for one made elsewhere."""
     if hclg.num_states == 0 or not np.isfinite(hclg.final).any():
         raise DataError("the decoding graph is empty: do lexicon and language model share no words?")
+    check_epsilons(hclg)
     write_fst(work / "HCLG.fst", hclg)
     write_fst(work / "HCLG.pdf.fst", with_pdf_labels(hclg, model.pdf_of_tid, str(work / "HCLG.fst")))
     write_symbols(work / "words.txt", words)
@@ -217,6 +234,7 @@ def write_graph(
         "self_loop_scale": None if config is None else config.self_loop_scale,
         "transition_scale": None if config is None else config.transition_scale,
         "lm": lm,
+        "oov": oov,
     }
     write_json(work / "graph.json", description)
     return description

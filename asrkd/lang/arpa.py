@@ -26,9 +26,8 @@ _HEAD = 1000
 
 @dataclass(frozen=True)
 class Entry:
-    """One n-gram, as it stands in the file."""
+    """One n-gram; numbers are log10."""
 
-    line: str
     words: Ngram
     log_prob: float
     backoff: float | None
@@ -90,7 +89,7 @@ def _restrict(source: Path, known: Container[str], with_unknown: bool, file: IO[
     counts: list[int] = []
     num_dropped = 0
     for entry in arpa_entries(source):
-        if len(entry.words) > len(counts):
+        while len(entry.words) > len(counts):
             counts.append(0)
             file.write(f"\n\\{len(counts)}-grams:\n")
         ngram = [_named(word, known) for word in entry.words]
@@ -101,7 +100,7 @@ def _restrict(source: Path, known: Container[str], with_unknown: bool, file: IO[
         counts[-1] += 1
         _check_ngram(source, ngram, words)
         words.update(ngram if len(ngram) == 1 else ())
-        file.write((entry.line if tuple(ngram) == entry.words else _line(entry, ngram)) + "\n")
+        file.write(_line(entry, ngram) + "\n")
     _check_words(source, words, dropped, known)
     return Restriction(frozenset(words), tuple(counts), len(dropped - {UNKNOWN}), num_dropped)
 
@@ -124,8 +123,9 @@ def _check_ngram(source: Path, ngram: list[str], words: set[str]) -> None:
 
 
 def _line(entry: Entry, words: Iterable[str]) -> str:
-    backoff = "" if entry.backoff is None else f"\t{entry.backoff:.7f}"
-    return f"{entry.log_prob:.7f}\t{' '.join(words)}{backoff}"
+    """An n-gram as all tools read it; numbers lose nothing."""
+    backoff = "" if entry.backoff is None else f"\t{entry.backoff!r}"
+    return f"{entry.log_prob!r}\t{' '.join(words)}{backoff}"
 
 
 def _check_words(source: Path, words: set[str], dropped: set[str], known: Container[str]) -> None:
@@ -226,4 +226,4 @@ def _read_entry(where: str, line: str, order: int, is_highest: bool) -> Entry:
         raise DataError(f"{where}: a number that is not finite in {line!r}: write -99 for the logarithm of 0")
     if log_prob > 0.0:
         raise DataError(f"{where}: log probability {log_prob} is not below zero")
-    return Entry(line, tuple(fields[1 : order + 1]), log_prob, backoff)
+    return Entry(tuple(fields[1 : order + 1]), log_prob, backoff)

@@ -1,5 +1,7 @@
 """Language models over a lang dir's words: estimated from sentences, or taken from an ARPA file; pruned on demand."""
 
+import hashlib
+import json
 import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass as plain_dataclass
@@ -16,7 +18,7 @@ from asrkd.lang.arpa import is_arpa, restrict_arpa
 from asrkd.lang.lexicon import UNKNOWN, unknown_words, unknown_words_error
 from asrkd.lang.ngram import estimate_ngram, prune_ngram, read_sentences
 from asrkd.lang.ngram_table import NgramTable, write_table
-from asrkd.lang.phones import BACKOFF, read_symbols
+from asrkd.lang.phones import BACKOFF, read_symbols, write_symbols
 
 ARPA = "lm.arpa"
 _TABLE, _WORDS = "table", "words.txt"
@@ -31,12 +33,13 @@ class LmConfig:
     order: int = Field(default=3, ge=1, le=5)
     """Of a model that is estimated (Kneser-Ney); one that is given has its own."""
     prune: float = Field(default=0.0, ge=0, lt=1)
-    """N-grams without which the perplexity grows by less than this share are left out (Stolcke 1998); 0 keeps all."""
+    """N-grams without which the perplexity grows by less than this share are left out (Stolcke 1998); 0 keeps all. Of a
+    model that is given, too, once words outside the lang dir are dropped and its back-off weights set right."""
 
 
 @plain_dataclass(frozen=True)
 class _Vocabulary:
-    """Words of a lang dir or graph folder, and whether others are taken for <UNK>."""
+    """Words of a lang dir or graph folder, and whether others are taken for <UNK>, which is one of them then."""
 
     folder: Path
     words: Collection[str]
@@ -44,10 +47,9 @@ class _Vocabulary:
 
     @classmethod
     def of(cls, folder: Path) -> "_Vocabulary":
-        words = read_symbols(folder / "words.txt").keys() - _MARKS
-        if (folder / "lang.json").is_file():
-            return cls(folder, words, read_fields(folder / "lang.json", oov=str)["oov"] == "unk")
-        return cls(folder, words, UNKNOWN in words)  # a graph, Kaldi's perhaps, which does not say
+        words = read_symbols(folder / _WORDS).keys() - _MARKS
+        with_unknown = UNKNOWN in words and oov_of(folder) != "error"
+        return cls(folder, words if with_unknown else words - {UNKNOWN}, with_unknown)
 
 
 def make_lm(config: LmConfig, lang: Path, text: Path, work: Path) -> dict[str, Any]:
@@ -62,24 +64,37 @@ def make_lm(config: LmConfig, lang: Path, text: Path, work: Path) -> dict[str, A
     """
     vocabulary = _Vocabulary.of(lang)
     made = (_from_arpa if is_arpa(text) else _from_sentences)(config, vocabulary, text, work)
-    description = {**made, "prune": config.prune, "words": sha256(lang / "words.txt")}
+    description = {**made, "prune": config.prune, "words": _hash_of_words(lang)}
     if config.prune:
         description["num_ngrams_before"] = description["num_ngrams"]
-        description["num_ngrams"] = list(prune_ngram(work / ARPA, config.prune))
-    write_table(work / ARPA, read_symbols(lang / "words.txt"), work / _TABLE)
-    (work / _WORDS).write_bytes((lang / "words.txt").read_bytes())
+        description["num_ngrams"] = list(prune_ngram(work / ARPA, config.prune, text))
+        description["order"] = len(description["num_ngrams"])
+    write_table(work / ARPA, read_symbols(lang / _WORDS), work / _TABLE, text)
+    write_symbols(work / _WORDS, read_symbols(lang / _WORDS))
     description["arpa"] = sha256(work / ARPA)
     _say(f"{description['order']}-grams, by order {' '.join(map(str, description['num_ngrams']))}")
     write_json(work / "lm.json", description)
     return description
 
 
+def oov_of(folder: Path) -> str | None:
+    """`oov` of a lang dir or graph folder: "unk" or "error"; None where it does not say, as Kaldi's do not."""
+    described = [path for name in ("lang.json", "graph.json") if (path := folder / name).is_file()]
+    return read_fields(described[0]).get("oov") if described else None
+
+
 def check_words(lm: Path, lang: Path) -> None:
     """MismatchError where a language model was made for another lang dir's words than ``lang``'s."""
     if not (lm / "lm.json").is_file():
         return  # Kaldi's, or made by hand
-    if read_fields(lm / "lm.json", words=str)["words"] != sha256(lang / "words.txt"):
+    if read_fields(lm / "lm.json", words=str)["words"] != _hash_of_words(lang):
         raise MismatchError(f"{lm} is a model of other words than those of {lang}: make it again from this lang dir")
+
+
+def _hash_of_words(folder: Path) -> str:
+    """Of the symbol table itself, however it is written."""
+    words = sorted(read_symbols(folder / _WORDS).items())
+    return hashlib.sha256(json.dumps(words).encode()).hexdigest()
 
 
 def identity(lm: Path) -> str:
@@ -92,7 +107,7 @@ def open_table(lm: Path) -> NgramTable:
     """The n-grams of a finished folder, for scoring. DataError where it is missing or not whole."""
     if not (lm / _TABLE).is_dir():
         raise DataError(f"{lm} is no language model of `asrkd lm`: it has no {_TABLE}/")
-    return NgramTable.open(lm / _TABLE, read_symbols(lm / _WORDS))
+    return NgramTable.open(lm / _TABLE, read_symbols(lm / _WORDS), read_fields(lm / "lm.json", order=int)["order"])
 
 
 def _from_arpa(config: LmConfig, vocabulary: _Vocabulary, arpa: Path, work: Path) -> dict[str, Any]:
@@ -112,9 +127,8 @@ def _from_arpa(config: LmConfig, vocabulary: _Vocabulary, arpa: Path, work: Path
 
 def _from_sentences(config: LmConfig, vocabulary: _Vocabulary, text: Path, work: Path) -> dict[str, Any]:
     lines = read_sentences(text)
-    sentences = _known_sentences(lines, vocabulary)
-    words = set(vocabulary.words) if vocabulary.with_unknown else set(vocabulary.words) - {UNKNOWN}
-    made = estimate_ngram(sentences, config.order, work / ARPA, words)
+    sentences, num_unknown = _known_sentences(lines, vocabulary)
+    made = estimate_ngram(sentences, config.order, work / ARPA, vocabulary.words)
     if made.reason:
         _say(f"{made.order}-grams instead of {config.order}-grams: {made.reason}")
     return {
@@ -123,16 +137,23 @@ def _from_sentences(config: LmConfig, vocabulary: _Vocabulary, text: Path, work:
         "num_ngrams": list(made.num_ngrams),
         "num_sentences": len(sentences),
         "num_unseen_words": made.num_unseen,
+        "num_unknown": num_unknown,
     }
 
 
-def _known_sentences(lines: Mapping[str, str], vocabulary: _Vocabulary) -> list[str]:
+def _known_sentences(lines: Mapping[str, str], vocabulary: _Vocabulary) -> tuple[list[str], int]:
+    """The sentences over known words, and how many words became <UNK>."""
     unknown = unknown_words(lines, vocabulary.words)
-    if not unknown:
-        return list(lines.values())
-    if not vocabulary.with_unknown:
-        raise unknown_words_error(unknown, vocabulary.words, str(vocabulary.folder / "words.txt"))
-    return [" ".join(UNKNOWN if word in unknown else word for word in line.split()) for line in lines.values()]
+    error = unknown_words_error(unknown, vocabulary.words, str(vocabulary.folder / _WORDS)) if unknown else None
+    if error is not None and not vocabulary.with_unknown:
+        raise error
+    sentences = [" ".join(UNKNOWN if word in unknown else word for word in line.split()) for line in lines.values()]
+    num_words, num_unknown = sum(len(line.split()) for line in sentences), sum(count for count, _ in unknown.values())
+    if error is not None:
+        if num_unknown == num_words:
+            raise error
+        _say(f"{num_unknown} of {num_words} words are not in {vocabulary.folder}: taken for {UNKNOWN}")
+    return sentences, num_unknown
 
 
 def _say(line: str) -> None:

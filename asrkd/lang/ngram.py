@@ -150,28 +150,43 @@ def _share(counts: Any, unseen: Sequence[str]) -> None:
         unigrams.word_to_f[word] = left / len(unseen)
 
 
-def prune_ngram(path: Path, threshold: float) -> tuple[int, ...]:
+def prune_ngram(path: Path, threshold: float, name: Path | None = None) -> tuple[int, ...]:
     """Prune an ARPA file in place; returns how many n-grams of each order are left.
 
     N-grams of order 2 and more go without which the model's perplexity grows by less than ``threshold``, relative
     (Stolcke 1998, "Entropy-based pruning of backoff language models"); unigrams, and what longer n-grams need, stay.
-    Raises DataError for a model that leaves nothing to back-off.
+    The back-off weights are computed anew before, too: where n-grams were dropped since the model was estimated, what
+    a history's words leave is more than its weight says. The model is held in memory: 600 bytes an n-gram.
+
+    Raises DataError, calling the file ``name`` where given, for an n-gram that is there twice, and for a model that
+    leaves nothing to back-off.
     """
     from kaldingram.prune import ArpaParser, prune
 
     parser = ArpaParser()
     with _no_progress_bars():
         model = parser.loadf(path, encoding="utf-8")[0]
+        declared = dict(model.counts())
+        if declared != _counted(model):
+            raise DataError(f"{name or path}: holds an n-gram twice")
         model.log_joint_prob = partial(_history_log_prob, model.log_joint_prob)
         try:
+            prune(model, 0.0, 2)
             prune(model, threshold, 2)
         except ValueError:  # of the logarithm of what is left, 0 or a little less
-            raise DataError(
-                f"{path}: too small to be pruned: any word may follow some history. Set `prune: 0`"
-            ) from None
+            cause = "after one of its histories all words have n-grams, and nothing is left to back-off"
+            raise DataError(f"{name or path}: can't be pruned: {cause}. Set `prune: 0`") from None
+        for order, count in _counted(model).items():
+            if not count:  # which `model.update_counts` leaves as it was
+                del model._counts[order], model._ngrams[order - 1]
         with atomic_write(path) as file:
             parser.dump(model, file)
     return tuple(count for _, count in model.counts())
+
+
+def _counted(model: Any) -> dict[int, int]:
+    """How many n-grams of each order `ArpaParser`'s model holds."""
+    return {order: sum(map(len, model._ngrams[order - 1].values())) for order, _ in model.counts()}
 
 
 def _history_log_prob(log_joint_prob: Callable[[Ngram], float], history: Ngram) -> float:

@@ -25,7 +25,7 @@ State = tuple[int, ...]
 
 Ints = NDArray[np.int64]
 
-_KEYS, _LOG_PROBS, _BACKOFFS = "keys.{}.npy", "log_probs.{}.npy", "backoffs.{}.npy"
+_FILES = {"keys.{}.npy": "int64", "log_probs.{}.npy": "float32", "backoffs.{}.npy": "float32"}
 _LN10 = math.log(10)
 
 
@@ -53,16 +53,14 @@ class NgramTable:
         self._start, self._end = words["<s>"], words["</s>"]
 
     @classmethod
-    def open(cls, folder: Path, words: SymbolTable) -> "NgramTable":
-        """Map a table that `write_table` made. DataError where it is missing or not whole."""
+    def open(cls, folder: Path, words: SymbolTable, order: int) -> "NgramTable":
+        """Map a table of an ``order`` that `write_table` made. DataError where it is missing or not whole."""
         levels = []
-        for order in range(1, 1 + sum(1 for _ in folder.glob(_KEYS.format("*")))):
-            arrays = [_mapped(folder / name.format(order)) for name in (_KEYS, _LOG_PROBS, _BACKOFFS)]
+        for number in range(1, order + 1):
+            arrays = [_mapped(folder / name.format(number), dtype) for name, dtype in _FILES.items()]
             if len({array.shape for array in arrays}) != 1:
-                raise DataError(f"{folder}: its files of order {order} are not of one length: of two models?")
+                raise DataError(f"{folder}: its files of order {number} are not of one length: of two models?")
             levels.append(_Level(*arrays))
-        if not levels:
-            raise DataError(f"{folder} holds no n-grams: is it what `asrkd lm` made?")
         return cls(levels, words)
 
     @property
@@ -78,35 +76,37 @@ class NgramTable:
         """The state in which a sentence begins."""
         return (self._start,) if self.order > 1 else ()
 
+    @property
+    def end(self) -> int:
+        """The id that stands for a sentence's end."""
+        return self._end
+
     def score(self, state: State, word: int) -> tuple[float, State]:
         """Natural log p(word | state), and the state after it; minus infinity for a word without a unigram."""
-        weight = 0.0
-        history = state
-        while True:
-            place = self._find((*history, word))
-            if place >= 0:
-                break
+        weight, history = 0.0, state
+        while (log_prob := self.explicit(history, word)) is None:
             if not history:
                 return -math.inf, ()
-            weight += self._backoff(history)
+            weight += self.backoff(history)
             history = history[1:]
-        log_prob = float(self._levels[len(history)].log_probs[place])
-        return (weight + log_prob) * _LN10, self._state((*history, word))
+        return weight + log_prob, self.after((*history, word))
 
-    def end(self, state: State) -> float:
-        """Natural log probability that a sentence ends in this state."""
-        return self.score(state, self._end)[0]
+    def explicit(self, history: State, word: int) -> float | None:
+        """Natural log probability of the n-gram itself, or None where the model does not have it."""
+        place = self._find((*history, word))
+        return _LN10 * float(self._levels[len(history)].log_probs[place]) if place >= 0 else None
 
-    def _state(self, ngram: State) -> State:
+    def backoff(self, history: State) -> float:
+        """Natural logarithm of the history's back-off weight."""
+        place = self._find(history)
+        return _LN10 * float(self._levels[len(history) - 1].backoffs[place]) if place >= 0 else 0.0
+
+    def after(self, ngram: State) -> State:
         """The longest end of an n-gram that the model knows as a history."""
         ngram = ngram[max(0, len(ngram) - self.order + 1) :]
         while ngram and self._find(ngram) < 0:
             ngram = ngram[1:]
         return ngram
-
-    def _backoff(self, history: State) -> float:
-        place = self._find(history)
-        return float(self._levels[len(history) - 1].backoffs[place]) if place >= 0 else 0.0
 
     def _find(self, ngram: State) -> int:
         place = 0
@@ -117,31 +117,34 @@ class NgramTable:
         return place
 
 
-def write_table(arpa: Path, words: SymbolTable, folder: Path) -> None:
-    """Write the n-grams of an ARPA file over ``words`` into ``folder``.
+def write_table(arpa: Path, words: SymbolTable, folder: Path, name: Path | None = None) -> None:
+    """Write the n-grams of an ARPA file over ``words`` into ``folder``; errors call the file ``name``, where given.
 
     Raises DataError for a malformed file, for a word that is not in ``words``, for an n-gram that is there twice, and
     for one whose beginning is not there, which the format asks for.
     """
+    name = name or arpa
     words = _with_marks(words)
     folder.mkdir(exist_ok=True)
     levels: list[_Level] = []
     for order, entries in groupby(arpa_entries(arpa), key=lambda entry: len(entry.words)):
-        level = _level(entries, order, levels, words, arpa)
+        if order > len(levels) + 1:
+            raise DataError(f"{name}: has {order}-grams, but no {order - 1}-grams, which they begin with")
+        level = _level(entries, order, levels, words, name)
         arrays: tuple[NDArray[Any], ...] = (level.keys, level.log_probs, level.backoffs)
-        for name, values in zip((_KEYS, _LOG_PROBS, _BACKOFFS), arrays, strict=True):
-            with atomic_write(folder / name.format(order), "wb") as file:
+        for file_name, values in zip(_FILES, arrays, strict=True):
+            with atomic_write(folder / file_name.format(order), "wb") as file:
                 np.save(file, values)
         levels.append(level)
 
 
-def _level(entries: Iterable[Entry], order: int, shorter: Sequence[_Level], words: SymbolTable, arpa: Path) -> _Level:
+def _level(entries: Iterable[Entry], order: int, shorter: Sequence[_Level], words: SymbolTable, name: Path) -> _Level:
     ids, log_probs, backoffs = array("q"), array("f"), array("f")
     for entry in entries:
         try:
             ids.extend(words[word] for word in entry.words)
         except KeyError as error:
-            raise DataError(f"{arpa}: {error.args[0]!r} is not in words.txt: is it of another lang dir?") from None
+            raise DataError(f"{name}: {error.args[0]!r} is not in words.txt: is it of another lang dir?") from None
         log_probs.append(entry.log_prob)
         backoffs.append(0.0 if entry.backoff is None else entry.backoff)
     ngrams = np.asarray(ids, dtype=np.int64).reshape(-1, order)
@@ -153,12 +156,12 @@ def _level(entries: Iterable[Entry], order: int, shorter: Sequence[_Level], word
         missing = level.keys[np.minimum(place, len(level.keys) - 1)] != keys
         if missing.any():
             wrong = _spelled(ngrams[missing][0], words)
-            raise DataError(f"{arpa}: {wrong!r} is there, its beginning is not: was it pruned by hand?")
+            raise DataError(f"{name}: {wrong!r} is there, its beginning is not: was it pruned by hand?")
     keys = place * base + ngrams[:, -1]
     sorting = np.argsort(keys, kind="stable")
     keys = keys[sorting]
     if (twice := keys[1:] == keys[:-1]).any():
-        raise DataError(f"{arpa}: {_spelled(ngrams[sorting][1:][twice][0], words)!r} is there twice")
+        raise DataError(f"{name}: {_spelled(ngrams[sorting][1:][twice][0], words)!r} is there twice")
     return _Level(keys, np.asarray(log_probs)[sorting], np.asarray(backoffs)[sorting])
 
 
@@ -177,8 +180,11 @@ def _key_base(words: SymbolTable) -> int:
     return max(words.values()) + 1
 
 
-def _mapped(path: Path) -> NDArray[Any]:
+def _mapped(path: Path, dtype: str) -> NDArray[Any]:
     try:
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        values = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # a memmap's own indexing is slow
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path}: not readable as an array ({error}): cut short?") from None
+    if values.ndim != 1 or values.dtype != dtype:
+        raise DataError(f"{path}: {values.ndim} axes of {values.dtype}, where one of {dtype} is expected")
+    return values

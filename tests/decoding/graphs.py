@@ -37,7 +37,7 @@ def random_graphs(draw: st.DrawFn) -> Case:
         for target in draw(st.lists(st.integers(0, num_states - 1), min_size=1, max_size=3)):
             epsilon = target > source and draw(st.booleans())  # epsilons only forward: no cycles of them
             label = 0 if epsilon else draw(st.integers(1, num_pdfs))
-            arcs.append((source, target, label, draw(st.integers(0, 4)), draw(st.integers(0, 300)) / 100))
+            arcs.append((source, target, label, draw(st.integers(0, 4)), draw(st.integers(-50, 300)) / 100))
     final = [draw(st.sampled_from([np.inf, 0.0, 0.5])) for _ in range(num_states)]
     seed = draw(st.integers(0, 1000))
     matrix = np.random.default_rng(seed).normal(0, 2, (draw(st.integers(1, 7)), num_pdfs)).astype(np.float32)

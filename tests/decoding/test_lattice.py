@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import kaldiio
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
 
+from asrkd.core.errors import DataError
+from asrkd.decoding.acoustic import scaled
 from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.lattice import Lattice, LatticeSearch
 from asrkd.decoding.search import Searcher
@@ -62,7 +65,7 @@ def test_a_lattice_holds_the_paths_within_its_beam_and_no_arc_beside_them(
     arcs, final, matrix = drawn
     graph = random_graph(write_graph, tmp_path_factory.mktemp("graph"), drawn)
     config = DecodeConfig(beam=1000.0, max_active=100_000, lattice_beam=2.0)
-    lattice = LatticeSearch(graph.arrays, config).search(matrix)
+    lattice = LatticeSearch(graph.arrays(), config).search(matrix)
     whole = graph_paths(arcs, final, matrix)
     if lattice is None or lattice.partial:
         assert not whole
@@ -94,7 +97,7 @@ def best_ways(lattice: Lattice) -> NDArray[np.float64]:
 @pytest.mark.parametrize("num_frames", [4, 30, 60, 130])
 def test_the_best_path_is_kaldis(word_loop: Graph, num_frames: int) -> None:
     """Longer ones are pruned on the way, which must not change them."""
-    searcher, lattices = Searcher(word_loop, WIDE), LatticeSearch(word_loop.arrays, WIDE)
+    searcher, lattices = Searcher(word_loop, WIDE), LatticeSearch(word_loop.arrays(), WIDE)
     for seed in range(5):
         matrix = np.random.default_rng(seed).normal(0, 3, (num_frames, 4)).astype(np.float32)
         lattice = lattices.search(matrix)
@@ -108,7 +111,10 @@ def test_a_narrow_search_may_miss_the_best_path(word_loop: Graph) -> None:
     """Never for the better; and a least number of states loses less than the beam alone."""
 
     def lost(**narrow: Any) -> list[float]:
-        wide, search = LatticeSearch(word_loop.arrays, WIDE), LatticeSearch(word_loop.arrays, replace(WIDE, **narrow))
+        wide, search = (
+            LatticeSearch(word_loop.arrays(), WIDE),
+            LatticeSearch(word_loop.arrays(), replace(WIDE, **narrow)),
+        )
         costs = []
         for seed in range(20):
             matrix = np.random.default_rng(seed).normal(0, 1, (40, 4)).astype(np.float32)
@@ -134,7 +140,7 @@ def test_alternatives_are_those_of_brute_force(word_loop: Graph, word_costs: Wor
             states = [pdf for word in words for pdf in lexicon[word][0]]
             ids = tuple(list(lexicon).index(word) + 1 for word in words)
             costs[ids] = cost_of_states(states, matrix, stay) + sum(lexicon[word][1] for word in words) + end
-    lattice = LatticeSearch(word_loop.arrays, WIDE).search(matrix)
+    lattice = LatticeSearch(word_loop.arrays(), WIDE).search(matrix)
     assert lattice is not None
     found: dict[tuple[int, ...], float] = {}
     for way, cost in lattice_paths(lattice):
@@ -147,7 +153,7 @@ def test_alternatives_are_those_of_brute_force(word_loop: Graph, word_costs: Wor
 
 def test_frames_without_a_way_on_have_no_lattice(write_graph: GraphWriter, tmp_path: Path) -> None:
     graph = write_graph(tmp_path, "0 1 1 1 0.5\n1\n", {"ONE": 1}, 1)
-    search = LatticeSearch(graph.arrays, WIDE)
+    search = LatticeSearch(graph.arrays(), WIDE)
     assert search.search(np.zeros((2, 1), np.float32)) is None
     lattice = search.search(np.zeros((1, 1), np.float32))
     assert lattice is not None
@@ -156,7 +162,25 @@ def test_frames_without_a_way_on_have_no_lattice(write_graph: GraphWriter, tmp_p
 
 def test_a_path_that_ends_nowhere_is_partial(write_graph: GraphWriter, tmp_path: Path) -> None:
     graph = write_graph(tmp_path, "0 1 1 1 0.5\n1 2 1 2 0.5\n2 3 1 3 0.5\n3\n", {"A": 1, "B": 2, "C": 3}, 1)
-    lattice = LatticeSearch(graph.arrays, WIDE).search(np.zeros((2, 1), np.float32))
+    lattice = LatticeSearch(graph.arrays(), WIDE).search(np.zeros((2, 1), np.float32))
     assert lattice is not None
     assert lattice.partial
     assert lattice_paths(lattice) == [((1, 2), 1.0)]
+
+
+def test_a_cycle_of_epsilons_is_refused(write_graph: GraphWriter, tmp_path: Path) -> None:
+    """Also one that makes nothing cheaper, and so is never gone round."""
+    graph = write_graph(tmp_path, "0 1 1 1 0.5\n1 2 0 0 0.1\n2 1 0 0 0\n2\n", {"ONE": 1}, 1)
+    with pytest.raises(DataError, match="has a cycle of epsilon arcs"):
+        LatticeSearch(graph.arrays(), WIDE).search(np.zeros((1, 1), np.float32))
+
+
+@pytest.mark.parametrize("beam", [2.0, 4.0, 13.0])
+def test_narrow_beams_lose_no_more_than_kaldis(shared_dir: Path, kaldi_graph: Graph, beam: float) -> None:
+    config = DecodeConfig(beam=beam, max_active=2000, min_active=200, lattice_beam=2.0)
+    searcher, lattices = Searcher(kaldi_graph, config), LatticeSearch(kaldi_graph.arrays(), config)
+    path = shared_dir / "kaldi-exp/data/test/loglikes-first5.ark"
+    for utt_id, matrix in kaldiio.load_ark(str(path)):
+        lattice = lattices.search(scaled(matrix, 1 / 13))
+        assert lattice is not None
+        assert best_ways(lattice).min() <= -searcher.decode(utt_id, scaled(matrix, 1 / 13)).score + 0.1

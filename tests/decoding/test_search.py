@@ -144,7 +144,8 @@ def test_what_is_not_finite_names_utterance_and_frame(word_loop: Graph, value: f
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"beam": 0}, {"max_active": 1}, {"acoustic_scales": []}, {"acoustic_scales": [0.1, -1]}]
+    "wrong",
+    [{"beam": 0}, {"max_active": 1}, {"acoustic_scales": []}, {"acoustic_scales": [0.1, -1]}, {"min_active": 8000}],
 )
 def test_configuration_is_checked(wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):

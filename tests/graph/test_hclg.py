@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import kaldifst
@@ -139,6 +140,7 @@ def test_description(lang: Path, graph: Path, tied_states: Path) -> None:
         "num_states": hclg.num_states,
         "num_arcs": len(hclg.arcs),
         "lm": sha256(lang / "lm.arpa"),
+        "oov": "error",
         "self_loop_scale": 0.1,
         "transition_scale": 1.0,
     }
@@ -234,6 +236,18 @@ def test_transition_ids_of_another_model(graph: Path) -> None:
         MismatchError, match=r"HCLG\.fst: transition-id \d+ is in the graph, the tied-state model has 2"
     ):
         with_pdf_labels(read_fst(graph / "HCLG.fst"), np.zeros(3, np.int64), "HCLG.fst")
+
+
+def test_a_cycle_of_epsilons_is_refused(graph: Path, lang: Path, tied_states: Path, tmp_path: Path) -> None:
+    other = _as_kaldis(graph, lang, tmp_path / "kaldi")
+    hclg = read_fst(graph / "HCLG.fst")
+    arcs = hclg.arcs.copy()
+    source = np.repeat(np.arange(hclg.num_states), hclg.num_arcs)
+    loop = int(np.flatnonzero(source == arcs["nextstate"])[0])
+    arcs["ilabel"][loop] = 0
+    write_fst(other / "HCLG.fst", replace(hclg, arcs=arcs))
+    with pytest.raises(DataError, match="has a cycle of epsilon arcs"):
+        import_graph(other, tied_states, tmp_path)
 
 
 def _as_kaldis(graph: Path, lang: Path, folder: Path) -> Path:

@@ -133,6 +133,61 @@ def test_a_folder_with_words_alone_will_do(tmp_path: Path) -> None:
     assert ("CAT", "<unk>") in {entry.words for entry in arpa_entries(tmp_path / "lm.arpa")}
 
 
+def test_a_graph_keeps_to_what_its_lang_dir_says_of_unknown_words(tmp_path: Path) -> None:
+    lang = lang_dir(tmp_path, oov="error")
+    (tmp_path / "graph").mkdir()
+    (tmp_path / "graph/words.txt").write_text((lang / "words.txt").read_text())
+    (tmp_path / "graph/graph.json").write_text('{"oov": "error"}')
+    (tmp_path / "text").write_text("A ZEBRA\n")
+    for folder in (lang, tmp_path / "graph"):
+        with pytest.raises(DataError, match="word 'ZEBRA'"):
+            make_lm(LmConfig(), folder, tmp_path / "text", tmp_path)
+    (tmp_path / "text").write_text("A <UNK> CAT\n")
+    with pytest.raises(DataError, match="word '<UNK>'"):
+        make_lm(LmConfig(), lang, tmp_path / "text", tmp_path)
+
+
+def test_words_that_become_unknown_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    description, _ = made(tmp_path, TEXT + "A ZEBRA SAT ZEBRA\n", oov="unk", order=1)
+    assert description["num_unknown"] == 2
+    assert f"2 of 23 words are not in {tmp_path / 'lang'}: taken for <UNK>" in capsys.readouterr().err
+    with pytest.raises(DataError, match="the lexicon has it in another case"):
+        made(tmp_path, "a cat sat\na cat\n", oov="unk")
+
+
+def test_pruning_a_model_of_fewer_words_goes_by_the_threshold(tmp_path: Path) -> None:
+    """Without YORK, which took nearly all after A, A CAT is likelier by its n-gram than by backing off."""
+    unigrams = {"</s>": 0.1, "A": 0.3, "CAT": 0.2, "YORK": 0.2, "SAT": 0.2}
+    text = "\\data\\\nngram 1=6\nngram 2=2\n\n\\1-grams:\n-99 <s>\n"
+    text += "".join(f"{math.log10(p)} {word}{' -1.0' if word == 'A' else ''}\n" for word, p in unigrams.items())
+    text += f"\n\\2-grams:\n{math.log10(0.9)} A YORK\n-1.3 A CAT\n\n\\end\\\n"
+    lang = lang_dir(tmp_path, oov="unk")
+    description = make_lm(LmConfig(prune=1e-6), lang, model_file(tmp_path, text), tmp_path)
+    assert description["num_ngrams"] == [5, 1]
+    model = read_arpa(tmp_path / "lm.arpa")
+    assert model.log_probs["A", "CAT"] == pytest.approx(-1.3)
+    share = 1 - 10**-1.3  # of all but CAT, over what the unigrams give to all but CAT; YORK's own is lost
+    assert 10 ** model.log_prob(("A",), "SAT") == pytest.approx(share / (1 - 0.2) * 0.2, abs=1e-4)
+
+
+def test_pruning_may_leave_a_lower_order(tmp_path: Path) -> None:
+    """Fields may stand between spaces, and numbers be written as they like."""
+    text = "\\data\\\nngram 1=4\nngram 2=1\n\n\\1-grams:\n-99 <s> -.1\n-5e-1 </s>\n-.4 A 0\n-.6 CAT\n\n"
+    text += "\\2-grams:\n-.3 <s> A\n\n\\end\\\n"
+    description = make_lm(LmConfig(prune=0.9), lang_dir(tmp_path), model_file(tmp_path, text), tmp_path)
+    assert (description["order"], description["num_ngrams"], description["num_ngrams_before"]) == (1, [4], [4, 1])
+    assert read_arpa(tmp_path / "lm.arpa").order == 1
+    assert compile_grammar(tmp_path / "lm.arpa", tmp_path / "lang/words.txt").num_states >= 1
+
+
+def test_an_ngram_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    text = "\\data\\\nngram 1=4\nngram 2=2\n\n\\1-grams:\n-99\t<s>\t-0.1\n-0.5\t</s>\n-0.4\tA\n-0.6\tCAT\n\n"
+    text += "\\2-grams:\n-0.3\t<s> A\n-0.2\t<s> A\n\n\\end\\\n"
+    for prune in (0.0, 0.1):
+        with pytest.raises(DataError, match=r"lm\.txt: .*twice"):
+            make_lm(LmConfig(prune=prune), lang_dir(tmp_path), model_file(tmp_path, text), tmp_path)
+
+
 def test_sentences_may_be_gzipped(tmp_path: Path) -> None:
     lang, models = lang_dir(tmp_path), []
     for name in ("plain", "packed.gz"):

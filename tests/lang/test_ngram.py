@@ -114,6 +114,6 @@ def test_a_model_that_leaves_nothing_to_back_off_is_not_pruned(tmp_path: Path) -
     shares = 1 / np.arange(1, 9) / np.sum(1 / np.arange(1, 9))
     estimate_ngram([" ".join(rng.choice(list("ABCDEFGH"), rng.integers(1, 7), p=shares)) for _ in range(150)], 4, path)
     before = path.read_bytes()
-    with pytest.raises(DataError, match=r"lm\.arpa: too small to be pruned: .* Set `prune: 0`"):
+    with pytest.raises(DataError, match=r"lm\.arpa: can't be pruned: .* nothing is left to back-off. Set `prune: 0`"):
         prune_ngram(path, 0.01)
     assert path.read_bytes() == before

@@ -34,7 +34,7 @@ def test_every_word_after_every_history_is_as_likely(tmp_path: Path, order: int,
     words = {word: number for word, number in WORDS.items() if marked or word not in ("<s>", "</s>")}
     path = model(tmp_path, order, prune)
     write_table(path, words, tmp_path / "table")
-    table, arpa = NgramTable.open(tmp_path / "table", words), read_arpa(path)
+    table, arpa = NgramTable.open(tmp_path / "table", words, order), read_arpa(path)
     assert table.order == arpa.order == order
     for sentence in itertools.product(LETTERS, repeat=3):
         history: tuple[str, ...] = ("<s>",)
@@ -44,13 +44,15 @@ def test_every_word_after_every_history_is_as_likely(tmp_path: Path, order: int,
             assert log_prob == pytest.approx(math.log(10) * arpa.log_prob(history, word), abs=1e-5)
             state, history = following, (*history, word)
             assert len(state) < order
-        assert table.end(state) == pytest.approx(math.log(10) * arpa.log_prob(history, "</s>"), abs=1e-5)
+        assert table.score(state, table.end)[0] == pytest.approx(
+            math.log(10) * arpa.log_prob(history, "</s>"), abs=1e-5
+        )
 
 
 def test_a_state_forgets_what_the_model_does_not_tell_apart(tmp_path: Path) -> None:
     (tmp_path / "lm.arpa").write_text(ARPA)
     write_table(tmp_path / "lm.arpa", WORDS, tmp_path / "table")
-    table = NgramTable.open(tmp_path / "table", WORDS)
+    table = NgramTable.open(tmp_path / "table", WORDS, 2)
     log_prob, state = table.score(table.start, WORDS["A"])
     assert log_prob == pytest.approx(-0.3 * math.log(10))
     assert state == (WORDS["A"],)
@@ -60,7 +62,7 @@ def test_a_state_forgets_what_the_model_does_not_tell_apart(tmp_path: Path) -> N
 
 def test_a_word_without_a_unigram_is_impossible(tmp_path: Path) -> None:
     write_table(model(tmp_path, 3, 0), WORDS, tmp_path / "table")
-    table = NgramTable.open(tmp_path / "table", WORDS)
+    table = NgramTable.open(tmp_path / "table", WORDS, 2)
     assert table.score(table.start, WORDS["NEVER"]) == (-math.inf, ())
     assert table.has(np.array([1, 2, 8, 9, 10])).tolist() == [True, True, True, False, False]
 
@@ -79,15 +81,26 @@ def test_what_does_not_fit_is_named(tmp_path: Path, old: str, new: str, message:
         write_table(tmp_path / "lm.arpa", WORDS, tmp_path / "table")
 
 
+def test_an_order_without_ngrams_is_named(tmp_path: Path) -> None:
+    text = ARPA[: ARPA.index("\\2-grams")].replace("2=2", "2=0\nngram 3=1")
+    (tmp_path / "lm.arpa").write_text(text + "\\2-grams:\n\n\\3-grams:\n-0.3\t<s> A B\n\n\\end\\\n")
+    with pytest.raises(DataError, match="has 3-grams, but no 2-grams"):
+        write_table(tmp_path / "lm.arpa", WORDS, tmp_path / "table")
+
+
 def test_a_table_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     table = tmp_path / "table"
     write_table(model(tmp_path, 3, 0), WORDS, table)
     whole = (table / "log_probs.2.npy").read_bytes()
     (table / "log_probs.2.npy").write_bytes(whole[:-5])
     with pytest.raises(DataError, match=r"log_probs\.2\.npy: not readable as an array"):
-        NgramTable.open(table, WORDS)
+        NgramTable.open(table, WORDS, 3)
     (table / "log_probs.2.npy").write_bytes((table / "log_probs.1.npy").read_bytes())
     with pytest.raises(DataError, match="its files of order 2 are not of one length"):
-        NgramTable.open(table, WORDS)
-    with pytest.raises(DataError, match="holds no n-grams"):
-        NgramTable.open(tmp_path, WORDS)
+        NgramTable.open(table, WORDS, 3)
+    np.save(table / "log_probs.2.npy", np.load(table / "log_probs.1.npy").astype(np.float64))
+    with pytest.raises(DataError, match=r"log_probs\.2\.npy: 1 axes of float64, where one of float32 is expected"):
+        NgramTable.open(table, WORDS, 3)
+    (table / "log_probs.2.npy").write_bytes(whole)
+    with pytest.raises(DataError, match=r"keys\.4\.npy: not readable"):
+        NgramTable.open(table, WORDS, 4)
