@@ -25,7 +25,7 @@ class Dense:
     def __init__(self, precision: str, num_pdfs: int):
         self.dtype = np.dtype([("probs", precision, (num_pdfs,))])
 
-    def encode(self, posteriors: torch.Tensor) -> Records:
+    def encode(self, posteriors: torch.Tensor, utt_id: str = "") -> Records:
         records = np.empty(len(posteriors), self.dtype)
         records["probs"] = posteriors.float().cpu().numpy()
         return records
