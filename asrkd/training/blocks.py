@@ -33,8 +33,8 @@ def open_frames(source: Source, window: Window, device: str, memory_gb: float, s
 def num_bytes(utterance: Utterance, source: Source, window: Window) -> int:
     """What an utterance takes of a `FrameStore`."""
     padded = (utterance.num_frames + window.left + window.right) * source.features.dim * 4
-    record = source.soft.codec.dtype.itemsize if source.soft is not None else 0
-    return padded + utterance.num_frames * (_LABEL_BYTES + record)
+    records = source.soft.num_bytes(utterance.utt_id) if source.soft is not None else 0
+    return padded + utterance.num_frames * _LABEL_BYTES + records
 
 
 class StreamedFrames:
