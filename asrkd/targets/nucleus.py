@@ -43,7 +43,7 @@ class Nucleus:
         records["tail"] = (1 - mass.gather(-1, counts[:, None] - 1)[:, 0]).clamp_min(0).cpu().numpy()
         listed = (torch.arange(self.cap, device=counts.device) < counts[:, None]).cpu().numpy()
         records["ids"] = np.where(listed, ids.cpu().numpy(), 0)
-        records["probs"] = np.where(listed, probs.cpu().numpy(), 0)
+        records["probs"] = np.where(listed, probs.half().cpu().numpy(), 0)
         return records
 
     def soft_targets(self, records: Mapping[str, torch.Tensor]) -> SoftTargets:

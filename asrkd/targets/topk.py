@@ -35,7 +35,7 @@ class TopK:
         probs, ids = posteriors.float().topk(self.k, dim=-1)
         records = np.empty(len(posteriors), self.dtype)
         records["ids"] = ids.cpu().numpy()
-        records["probs"] = probs.cpu().numpy()
+        records["probs"] = probs.half().cpu().numpy()
         records["tail"] = (1 - probs.sum(-1)).clamp_min(0).cpu().numpy()
         return records
 
