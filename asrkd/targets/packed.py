@@ -84,6 +84,12 @@ class Table:
             self._places = torch.arange(int(counts.max()) if len(counts) else 0, device=counts.device)
             self._last = int(counts.sum()) - 1
 
+    @property
+    def num_bytes(self) -> int:
+        """What it holds."""
+        tensors = [*self._heads.values(), *self._items.values(), *([self._first] if self._items else [])]
+        return sum(tensor.nbytes for tensor in tensors)
+
     def gather(self, frames: torch.Tensor) -> dict[str, torch.Tensor]:
         """The fields, each a tensor with frames first, of these frames (indices, shape (batch_size,)).
 

@@ -7,8 +7,12 @@ have the dense ones as their means. (The entropy of c / n has not: the loss is o
 Draws are systematic: n points at equal distances in the cumulated posteriors, all moved by one random number a frame.
 The mean is that of independent draws; the variance of each c_i is at most theirs, and at most 1/4.
 
-How many draws a frame needs is known from p alone, so that choosing n by frame keeps the mean: independent draws are
-off by (1 - sum_i p_i^2) / n in expected squared distance, and ``max_variance`` bounds that.
+How many pdfs are listed adapts to the frame by itself: a sure one lists one or two. How many draws a frame needs is
+known from p alone, so that choosing n by frame keeps the mean, too: independent draws are off by (1 - sum_i p_i^2) / n
+in expected squared distance, and ``max_variance`` bounds that. At equal bytes one n for all frames gave the loss less
+variance (`bench/soft_targets.py`), so it is off unless asked for.
+
+A frame alone is far from what was drawn of it: the divergence that a dump prints is large, and says little here.
 """
 
 from collections.abc import Mapping

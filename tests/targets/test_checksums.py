@@ -11,7 +11,8 @@ import torch
 from asrkd.core.errors import AsrkdError, DataError
 from asrkd.targets import Records, build_codec
 from asrkd.targets.archive import Header, SoftTargetArchive, layout, read_index, write_header, write_shard
-from asrkd.targets.entry import Entry
+from asrkd.targets.entry import Entry, table_bytes
+from asrkd.targets.packed import Table
 
 NUM_PDFS = 8
 SHARDS = [{"b": 3, "a": 2}, {"c": 4}]
@@ -65,6 +66,8 @@ def test_utterances_and_ranges_of_frames(tmp_path: Path, section: dict[str, Any]
         np.testing.assert_allclose(dense.sum(-1), 1, atol=1e-5)
     sizes = [path.stat().st_size - header_size(path) for path in tmp_path.glob("targets.*.npy")]
     assert sum(map(archive.num_bytes, expected)) == sum(sizes)
+    table = Table([archive.packed(utt_id) for utt_id in expected])
+    assert sum(table_bytes(entry, archive.codec.dtype) for entry in archive.entries.values()) == table.num_bytes
 
 
 def header_size(path: Path) -> int:
