@@ -79,7 +79,7 @@ class Sampled:
 
     def soft_targets(self, records: Mapping[str, torch.Tensor]) -> SoftTargets:
         ids, drawn = without_padding(records["ids"], records["drawn"], records["count"])
-        return SoftTargets(drawn / drawn.sum(-1, keepdim=True), torch.zeros_like(drawn[:, 0]), ids)
+        return SoftTargets(drawn / drawn.sum(-1, keepdim=True), torch.zeros_like(drawn[:, 0]), ids, has_tail=False)
 
 
 def build(config: Config, num_pdfs: int) -> Sampled:
