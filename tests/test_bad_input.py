@@ -353,6 +353,16 @@ def test_soft_targets_cut_short(failing: Failing, copy: Callable[[str], Path]) -
     assert str(shard) in error
 
 
+def test_soft_targets_with_a_flipped_bit(failing: Failing, copy: Callable[[str], Path]) -> None:
+    shard = copy("soft_targets") / "targets.1.npy"
+    content = bytearray(shard.read_bytes())
+    content[-1] ^= 1
+    shard.write_bytes(content)
+    error = failing("train", *DISTILL, *training_set(), "--soft-targets", shard.parent)
+    assert f"{shard}: " in error
+    assert "its bytes are not those that were written" in error
+
+
 def write_graph(folder: Path, tied_states: str) -> Path:
     """A graph of one state that takes any pdf; its content does not matter where its tree is refused."""
     import kaldifst

@@ -20,12 +20,14 @@ class SoftTargets:
     """A teacher's posteriors for a batch of frames, at the temperature at which they were dumped.
 
     Sparse: ``probs`` (frames, k) for pdfs ``ids`` (frames, k), and ``tail`` (frames,), the mass of all others; rows of
-    probs plus tail sum to 1. Dense: ``ids`` is None and ``probs`` is (frames, num_pdfs), ``tail`` zeros.
+    probs plus tail sum to 1; an id may come again with no probability. Where ``has_tail`` is False, ``tail`` is zeros,
+    and nothing is computed for it. Dense: ``ids`` is None and ``probs`` is (frames, num_pdfs), ``tail`` zeros.
     """
 
     probs: torch.Tensor
     tail: torch.Tensor
     ids: torch.Tensor | None = None
+    has_tail: bool = True
 
 
 @dataclass

@@ -53,7 +53,7 @@ def kl_divergence(log_q: torch.Tensor, soft: SoftTargets) -> torch.Tensor:
     """
     log_q_listed = log_q if soft.ids is None else log_q.gather(-1, soft.ids)
     divergence = (torch.xlogy(soft.probs, soft.probs) - soft.probs * log_q_listed).sum(-1)
-    if soft.ids is None or soft.ids.shape[-1] == log_q.shape[-1]:
+    if soft.ids is None or not soft.has_tail or soft.ids.shape[-1] == log_q.shape[-1]:
         return divergence
     # Summed over the unlisted pdfs, not 1 - listed, which has no digits left when the tail is small.
     log_q_tail = log_q.scatter(-1, soft.ids, -torch.inf).logsumexp(-1)

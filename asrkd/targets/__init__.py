@@ -1,6 +1,7 @@
 """Soft targets: teachers' posteriors averaged, made compact, kept in archives that say what they are.
 
-Each codec is one file with ``Config`` and ``build``, found by the file's name (`build_codec`).
+Each codec is one file with ``Config`` and ``build``, found by the file's name (`build_codec`): ``dense``,
+``kaldi_two_byte``, ``topk``, ``nucleus`` (top-p) and ``sampled``.
 """
 
 from collections.abc import Mapping
@@ -17,16 +18,25 @@ Records = NDArray[np.void]
 
 
 class Codec(Protocol):
-    """How a frame's posteriors are stored: one record of ``dtype`` a frame."""
+    """How a frame's posteriors are stored: one record of ``dtype`` a frame.
+
+    Where a record has a field ``count``, its lists hold so many values; the rest of them is not stored (`packed`).
+    """
 
     dtype: np.dtype[np.void]
 
-    def encode(self, posteriors: torch.Tensor) -> Records:
-        """Records (frames,) of posteriors (frames, num_pdfs), rows summing to 1."""
+    def encode(self, posteriors: torch.Tensor, utt_id: str = "") -> Records:
+        """Records (frames,) of posteriors (frames, num_pdfs), rows summing to 1.
+
+        What is drawn at random depends on the codec's seed, ``utt_id`` and the frame alone.
+        """
         ...
 
     def soft_targets(self, records: Mapping[str, torch.Tensor]) -> SoftTargets:
-        """What a loss takes, from a batch of records' fields (each a tensor with frames first)."""
+        """What a loss takes, from a batch of records' fields (each a tensor with frames first).
+
+        Lists may be narrower than ``dtype``'s, and hold anything beyond the count.
+        """
         ...
 
 
@@ -43,6 +53,23 @@ def fields(records: Records) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.array(records[name])) for name in records.dtype.names or ()}
 
 
+def id_type(num_pdfs: int) -> type[np.int16] | type[np.int32]:
+    """The type of a pdf-id: 16 bits where they fit. Signed, since torch computes with few unsigned types."""
+    return np.int16 if num_pdfs <= np.iinfo(np.int16).max + 1 else np.int32
+
+
+def without_padding(
+    ids: torch.Tensor, weights: torch.Tensor, counts: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and weights (frames, width), where beyond ``counts`` (frames,) the first id is repeated, with no weight.
+
+    Ids are int64, weights float32. A repeated id changes neither the loss nor what it takes for the tail.
+    """
+    listed = torch.arange(ids.shape[-1], device=ids.device) < counts[:, None]
+    ids = torch.where(listed, ids, ids[:, :1])
+    return ids.long(), weights.float().masked_fill(~listed, 0.0)
+
+
 def dense_posteriors(soft: SoftTargets, prior: torch.Tensor) -> torch.Tensor:
     """Posteriors (frames, num_pdfs) of soft targets; a tail is spread over the unlisted pdfs by ``prior`` (num_pdfs,).
 
@@ -52,4 +79,5 @@ def dense_posteriors(soft: SoftTargets, prior: torch.Tensor) -> torch.Tensor:
         return soft.probs
     unlisted = prior.expand(len(soft.probs), -1).scatter(-1, soft.ids, 0.0)
     mass = unlisted.sum(-1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    return (unlisted / mass * soft.tail[:, None]).scatter(-1, soft.ids, soft.probs)
+    # Added, since an id may be there again with no weight.
+    return (unlisted / mass * soft.tail[:, None]).scatter_add(-1, soft.ids, soft.probs)

@@ -1,16 +1,22 @@
 """The soft-target archive: what the teachers said of every frame, readable by utterance id.
 
 ``header.json`` says temperature, codec, combination, teachers, features and tied-state model; ``targets.N.npy`` are
-structured arrays, one record a frame, memory-mapped on reading; ``index`` has lines ``utt_id SHARD START FRAMES``.
-Using an archive with another temperature or tied-state model is an error.
+structured arrays, one record a frame, memory-mapped on reading. Where a codec's records vary in length (`packed`),
+those are their heads, and ``targets.N.items.npy`` holds what they list, without padding. ``index`` has lines ::
+
+    utt_id SHARD START FRAMES [CHECKSUM [FIRST ITEMS CHECKSUM]]
+
+where START counts frames and FIRST items, and checksums are the CRC-32, in hexadecimal, of the utterance's bytes in
+either file, so that one utterance is read and checked without the rest of its shard. Archives without checksums are
+read unchecked. Using an archive with another temperature or tied-state model is an error.
 """
 
 import tokenize
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +25,10 @@ from asrkd.core.archive import read_scp
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import atomic_write, read_fields, write_json
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
+from asrkd.targets.entry import Entry, Items, checksum_of
+from asrkd.targets.packed import COUNT, Packed, pack, split, unpack
+
+Spread: TypeAlias = Literal["prior", "uniform"]
 
 
 @dataclass(frozen=True)
@@ -45,15 +55,6 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 }
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Where an utterance's records lie."""
-
-    shard: int
-    start: int
-    num_frames: int
-
-
 @dataclass
 class SoftTargetArchive:
     """Random access by utterance id; nothing is kept in memory but the index."""
@@ -61,7 +62,8 @@ class SoftTargetArchive:
     path: Path
     header: Header
     entries: Mapping[str, Entry]
-    _shards: dict[int, Records] = field(default_factory=dict)
+    _files: dict[Path, Records] = field(default_factory=dict)
+    _sound: set[str] = field(default_factory=set)
 
     @classmethod
     def open(cls, path: Path) -> "SoftTargetArchive":
@@ -105,68 +107,149 @@ class SoftTargetArchive:
         return self.entries[utt_id]
 
     def records(self, utt_id: str, start: int = 0, end: int | None = None) -> Records:
-        """Records of an utterance's frames ``start`` to ``end``, shape (frames,)."""
+        """Records of an utterance's frames ``start`` to ``end``, shape (frames,); errors as in `packed`."""
+        return unpack(self.packed(utt_id, start, end), self.codec.dtype)
+
+    def packed(self, utt_id: str, start: int = 0, end: int | None = None) -> Packed:
+        """Frames ``start`` to ``end`` of an utterance as they are stored, memory-mapped.
+
+        The first time that an utterance is asked for, all its bytes are checked. DataError, naming file and utterance,
+        where they are not those that were written, and where there are no such frames.
+        """
         entry = self.entry(utt_id)
         end = entry.num_frames if end is None else end
         if not 0 <= start <= end <= entry.num_frames:
             raise DataError(f"{self.path}: {utt_id} has {entry.num_frames} frames; {start} to {end} were asked for")
-        shard = self._shard(entry.shard)
-        if entry.start + entry.num_frames > len(shard):
+        whole = self._whole(utt_id, entry)
+        if whole.items is None:
+            return Packed(whole.heads[start:end])
+        before, listed = (int(whole.heads[COUNT][part].sum()) for part in (slice(start), slice(start, end)))
+        return Packed(whole.heads[start:end], whole.items[before : before + listed])
+
+    def num_bytes(self, utt_id: str) -> int:
+        """What is stored of an utterance."""
+        return self.entry(utt_id).num_bytes(self.codec.dtype)
+
+    def posteriors(
+        self, utt_id: str, start: int = 0, end: int | None = None, spread: Spread = "prior"
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Dense posteriors (frames, num_pdfs) of frames ``start`` to ``end``.
+
+        A tail is spread over the unlisted pdfs in proportion to the prior, or evenly.
+        """
+        prior = torch.tensor(self.header.prior)
+        soft = self.codec.soft_targets(fields(self.records(utt_id, start, end)))
+        return dense_posteriors(soft, prior if spread == "prior" else torch.ones_like(prior)).numpy()
+
+    def _whole(self, utt_id: str, entry: Entry) -> Packed:
+        head, item = split(self.codec.dtype)
+        path = shard_path(self.path, entry.shard)
+        heads = self._slice(path, head, utt_id, entry.start, entry.num_frames, entry.checksum)
+        if item is None:
+            self._sound.add(utt_id)
+            return Packed(heads)
+        if entry.items is None:
+            raise DataError(f"{self.path / 'index'}: {utt_id}: does not say where its items lie: was it edited?")
+        path, places = items_path(self.path, entry.shard), entry.items
+        items = self._slice(path, item, utt_id, places.first, places.count, places.checksum)
+        if utt_id not in self._sound and int(heads[COUNT].sum()) != places.count:
+            raise DataError(f"{path}: {utt_id}: its frames count other items than the index: were two runs mixed?")
+        self._sound.add(utt_id)
+        return Packed(heads, items)
+
+    def _slice(  # noqa: PLR0917
+        self, path: Path, dtype: np.dtype[np.void], utt_id: str, start: int, count: int, checksum: int | None
+    ) -> Records:
+        """An utterance's part of a file; checked unless the utterance has been found sound."""
+        content = self._file(path, dtype)
+        if start + count > len(content):
             raise DataError(
-                f"{shard_path(self.path, entry.shard)} has {len(shard)} frames, the index places {utt_id} at "
-                f"{entry.start} to {entry.start + entry.num_frames}: were files of two runs mixed?"
+                f"{path} has {len(content)} {'items' if path.stem.endswith('items') else 'frames'}, the index places "
+                f"{utt_id} at {start} to {start + count}: were files of two runs mixed?"
             )
-        return shard[entry.start + start : entry.start + end]
+        part = content[start : start + count]
+        if checksum is not None and utt_id not in self._sound and checksum_of(part) != checksum:
+            raise DataError(
+                f"{path}: {utt_id}: its bytes are not those that were written (their checksum differs): was the disk "
+                "or a copy damaged? Dump the soft targets again"
+            )
+        return part
 
-    def posteriors(self, utt_id: str) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Dense posteriors (num_frames, num_pdfs); a tail is spread over the unlisted pdfs by the prior."""
-        soft = self.codec.soft_targets(fields(self.records(utt_id)))
-        return dense_posteriors(soft, torch.tensor(self.header.prior)).numpy()
-
-    def _shard(self, number: int) -> Records:
-        if number not in self._shards:
-            path = shard_path(self.path, number)
+    def _file(self, path: Path, dtype: np.dtype[np.void]) -> Records:
+        if path not in self._files:
             try:
-                shard = np.load(path, mmap_mode="r", allow_pickle=False)
+                content = np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError, EOFError, tokenize.TokenError) as error:
                 cause = " ".join(str(error).split())
                 raise DataError(f"{path}: not readable ({cause}): was it cut short?") from None
-            if shard.ndim != 1 or shard.dtype != self.codec.dtype:
-                raise DataError(f"{path} holds {shard.dtype}, its header says {self.codec.dtype}")
-            self._shards[number] = shard
-        return self._shards[number]
+            if content.ndim != 1 or content.dtype != dtype:
+                raise DataError(f"{path} holds {content.dtype}, its header says {dtype}")
+            self._files[path] = content
+        return self._files[path]
 
 
 def shard_path(folder: Path, number: int) -> Path:
     return folder / f"targets.{number}.npy"
 
 
-def write_shard(folder: Path, number: int, records: Records) -> None:
-    """Commit one shard's records, shape (frames,)."""
-    with atomic_write(shard_path(folder, number), "wb") as file:
+def items_path(folder: Path, number: int) -> Path:
+    return folder / f"targets.{number}.items.npy"
+
+
+def write_shard(
+    folder: Path, number: int, records: Records, lengths: Mapping[str, int] | None = None
+) -> dict[str, Entry]:
+    """Commit one shard's records, shape (frames,), padded or not.
+
+    Returns the entries, with checksums, of its utterances: ``lengths`` frames each, in the records' order.
+    """
+    packed = pack(records)
+    if packed.items is not None:
+        _write(items_path(folder, number), packed.items)
+    # Last, so that a shard that has its heads is whole.
+    _write(shard_path(folder, number), packed.heads)
+    return dict(_entries(number, packed, lengths or {}))
+
+
+def _write(path: Path, records: Records) -> None:
+    with atomic_write(path, "wb") as file:
         np.save(file, records, allow_pickle=False)
+
+
+def _entries(number: int, packed: Packed, lengths: Mapping[str, int]) -> Iterator[tuple[str, Entry]]:
+    start = first = 0
+    for utt_id, length in lengths.items():
+        heads, items = packed.heads[start : start + length], None
+        if packed.items is not None:
+            count = int(heads[COUNT].sum())
+            items = Items(first, count, checksum_of(packed.items[first : first + count]))
+            first += count
+        yield utt_id, Entry(number, start, length, checksum_of(heads), items)
+        start += length
 
 
 def write_header(folder: Path, header: Header, index: Mapping[str, Entry]) -> None:
     """Write the index, then the header: an archive that has its header is whole."""
-    with atomic_write(folder / "index") as file:
-        file.writelines(f"{utt} {e.shard} {e.start} {e.num_frames}\n" for utt, e in sorted(index.items()))
+    write_index(folder / "index", index)
     write_json(folder / "header.json", asdict(header))
 
 
+def write_index(path: Path, index: Mapping[str, Entry]) -> None:
+    """Write the entries, sorted by utterance id."""
+    with atomic_write(path) as file:
+        file.writelines(f"{utt_id} {entry.line()}\n" for utt_id, entry in sorted(index.items()))
+
+
 def read_index(path: Path) -> dict[str, Entry]:
-    """``utt_id SHARD START FRAMES`` lines; DataError for a malformed one."""
-    entries = read_scp(path)
+    """Lines of an index as the module has them; DataError for a malformed one."""
     try:
-        if negative := [rest for rest in entries.values() if "-" in rest]:
-            raise ValueError(f"found {negative[0][:60]!r}")
-        return {utt_id: Entry(*map(int, rest.split())) for utt_id, rest in entries.items()}
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: expected `utt_id SHARD START FRAMES` ({error})") from None
+        return {utt_id: Entry.parse(rest) for utt_id, rest in read_scp(path).items()}
+    except ValueError as error:
+        raise DataError(f"{path}: expected `utt_id SHARD START FRAMES` and checksums ({error})") from None
 
 
 def layout(lengths: Mapping[str, int], shards: Iterable[Iterable[str]]) -> dict[str, Entry]:
-    """Index of utterances written one after another, shard by shard."""
+    """Index, without checksums, of utterances written one after another, shard by shard."""
     index = {}
     for number, utt_ids in enumerate(shards, 1):
         start = 0

@@ -24,10 +24,12 @@ class Dense:
 
     def __init__(self, precision: str, num_pdfs: int):
         self.dtype = np.dtype([("probs", precision, (num_pdfs,))])
+        self._precision = torch.float16 if precision == "float16" else torch.float32
 
-    def encode(self, posteriors: torch.Tensor) -> Records:
+    def encode(self, posteriors: torch.Tensor, utt_id: str = "") -> Records:
         records = np.empty(len(posteriors), self.dtype)
-        records["probs"] = posteriors.float().cpu().numpy()
+        # Rounded by torch, which is many times as fast as numpy at it.
+        records["probs"] = posteriors.to(self._precision).cpu().numpy()
         return records
 
     def soft_targets(self, records: Mapping[str, torch.Tensor]) -> SoftTargets:

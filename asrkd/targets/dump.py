@@ -20,8 +20,10 @@ from asrkd.core.parallel import map_shards
 from asrkd.features.store import FeatureDir
 from asrkd.models.saved import check_belongs, load_model
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
-from asrkd.targets.archive import Header, layout, shard_path, write_header, write_shard
+from asrkd.targets.archive import Header, layout, read_index, shard_path, write_header, write_index, write_shard
 from asrkd.targets.averaging import Combination, Ensemble
+from asrkd.targets.entry import Entry
+from asrkd.targets.packed import split
 
 SHARD_FRAMES = 20_000
 """Frames in a shard: what a kill loses at most."""
@@ -42,7 +44,7 @@ class PosteriorsConfig:
 
 @plain_dataclass(frozen=True)
 class _Dumper:
-    """Encodes one shard after another; what it measures is kept beside each shard until the archive is whole."""
+    """Encodes one shard after another; figures and index are kept beside each shard until the archive is whole."""
 
     work: Path
     temperature: float
@@ -56,25 +58,43 @@ class _Dumper:
         for utt_id, features in sources.items():
             posteriors = self.ensemble.log_posteriors(features.load(utt_id), self.temperature).exp()
             began = time.perf_counter()
-            blocks.append(self.codec.encode(posteriors))
+            blocks.append(self.codec.encode(posteriors, utt_id))
             encode_seconds += time.perf_counter() - began
             if len(blocks) == 1:
                 kl_sum, kl_frames = self._kl_lost(posteriors, blocks[0]), len(posteriors)
+        lengths = {utt_id: len(block) for utt_id, block in zip(sources, blocks, strict=True)}
         measured = {
-            "frames": sum(map(len, blocks)),
+            "frames": sum(lengths.values()),
             "seconds": time.perf_counter() - start,
             "encode_seconds": encode_seconds,
             "kl_sum": kl_sum,
             "kl_frames": kl_frames,
         }
+        index = write_shard(self.work, number, np.concatenate(blocks), lengths)
+        write_index(self._index(number), index)
         write_json(self._measured(number), measured)
-        write_shard(self.work, number, np.concatenate(blocks))
 
     def stands(self, number: int) -> bool:
         return shard_path(self.work, number).exists() and self._measured(number).exists()
 
+    def index(self, shards: Sequence[Sequence[str]], lengths: Mapping[str, int]) -> dict[str, Entry]:
+        """The entries of all shards."""
+        found = layout(lengths, shards)
+        for number in range(1, len(shards) + 1):
+            if self._index(number).exists():  # not beside shards of versions that had no checksums
+                found |= read_index(self._index(number))
+        return found
+
+    def tidy(self) -> None:
+        """Remove what only an unfinished archive needs."""
+        for path in (*self.work.glob("measured.*.json"), *self.work.glob("index.*")):
+            path.unlink()
+
     def _measured(self, number: int) -> Path:
         return self.work / f"measured.{number}.json"
+
+    def _index(self, number: int) -> Path:
+        return self.work / f"index.{number}"
 
     def _kl_lost(self, posteriors: torch.Tensor, records: Records) -> float:
         """Sum over frames of KL(posteriors || what the records give back), in nats."""
@@ -121,10 +141,10 @@ def dump_posteriors(
         tied_states=ensemble.info.tied_states,
         prior=tuple(float(p) for p in prior),
     )
-    summary = _summary(config.temperature, ensemble.info.num_pdfs, codec, work)
-    write_header(work, header, layout(lengths, shards))
-    for measured in work.glob("measured.*.json"):
-        measured.unlink()
+    index = dumper.index(shards, lengths)
+    summary = _summary(work, sum(entry.num_bytes(codec.dtype) for entry in index.values()), header)
+    write_header(work, header, index)
+    dumper.tidy()
     return summary
 
 
@@ -154,33 +174,38 @@ def _shards(lengths: Mapping[str, int]) -> Iterator[list[str]]:
 
 
 def _check_disk(work: Path, codec: Codec, num_frames: int) -> None:
+    at_most = "up to " if split(codec.dtype)[1] is not None else ""
     needed = int(num_frames * codec.dtype.itemsize * FREE_SPACE_MARGIN)
     stands = sum(file.stat().st_size for file in work.glob("targets.*.npy"))
     free = shutil.disk_usage(work).free
-    print(f"posteriors: {num_frames} frames of {codec.dtype.itemsize} bytes: {needed / 1e6:.1f} MB", flush=True)
+    print(
+        f"posteriors: {num_frames} frames of {at_most}{codec.dtype.itemsize} bytes: {at_most}{needed / 1e6:.1f} MB",
+        flush=True,
+    )
     if needed - stands > free:
         raise DataError(
-            f"{work}: soft targets of {num_frames} frames need {(needed - stands) / 1e9:.2f} GB, {free / 1e9:.2f} GB "
-            "are free: take a sparser codec (a smaller k), or another disk"
+            f"{work}: soft targets of {num_frames} frames need {at_most}{(needed - stands) / 1e9:.2f} GB, "
+            f"{free / 1e9:.2f} GB are free: take a sparser codec (a smaller k), or another disk"
         )
 
 
-def _summary(temperature: float, num_pdfs: int, codec: Codec, work: Path) -> dict[str, Any]:
-    """Totals of what was measured shard by shard, printed and returned."""
+def _summary(work: Path, stored: int, header: Header) -> dict[str, Any]:
+    """Totals of what was measured shard by shard, printed and returned; ``stored``: the records' bytes."""
     measured = [read_json(path) for path in sorted(work.glob("measured.*.json"))]
     total = {name: sum(shard[name] for shard in measured) for name in measured[0]}
+    per_frame = round(stored / total["frames"], 1)
     summary = {
         "frames": total["frames"],
-        "temperature": temperature,
-        "bytes_per_frame": codec.dtype.itemsize,
-        "dense_bytes_per_frame": 4 * num_pdfs,
+        "temperature": header.temperature,
+        "bytes_per_frame": int(per_frame) if per_frame.is_integer() else per_frame,
+        "dense_bytes_per_frame": 4 * header.num_pdfs,
         "frames_per_second": round(total["frames"] / total["seconds"], 1),
         "encode_share": round(total["encode_seconds"] / total["seconds"], 4),
         "kl_nats": total["kl_sum"] / total["kl_frames"],
     }
     print(
         f"posteriors: {total['frames']} frames at {summary['frames_per_second']:.0f} frames/s a process, "
-        f"{codec.dtype.itemsize} bytes a frame (dense: {4 * num_pdfs}), KL lost {summary['kl_nats']:.5f} nats a frame",
+        f"{per_frame:g} bytes a frame (dense: {4 * header.num_pdfs}), KL lost {summary['kl_nats']:.5f} nats a frame",
         flush=True,
     )
     return summary

@@ -13,7 +13,7 @@ from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
 from asrkd.losses import SoftTargets
-from asrkd.targets import Records
+from asrkd.targets import Records, id_type
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -28,14 +28,14 @@ class TopK:
 
     def __init__(self, k: int, num_pdfs: int):
         self.k = min(k, num_pdfs)
-        id_type = np.int16 if num_pdfs <= np.iinfo(np.int16).max + 1 else np.int32
-        self.dtype = np.dtype([("ids", id_type, (self.k,)), ("probs", np.float16, (self.k,)), ("tail", np.float16)])
+        ids = id_type(num_pdfs)
+        self.dtype = np.dtype([("ids", ids, (self.k,)), ("probs", np.float16, (self.k,)), ("tail", np.float16)])
 
-    def encode(self, posteriors: torch.Tensor) -> Records:
+    def encode(self, posteriors: torch.Tensor, utt_id: str = "") -> Records:
         probs, ids = posteriors.float().topk(self.k, dim=-1)
         records = np.empty(len(posteriors), self.dtype)
         records["ids"] = ids.cpu().numpy()
-        records["probs"] = probs.cpu().numpy()
+        records["probs"] = probs.half().cpu().numpy()
         records["tail"] = (1 - probs.sum(-1)).clamp_min(0).cpu().numpy()
         return records
 

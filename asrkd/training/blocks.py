@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from asrkd.core.errors import ConfigError
 from asrkd.core.random import rng_for
 from asrkd.features.window import Window
+from asrkd.targets.entry import table_bytes
 from asrkd.training.frames import Frames, FrameStore, Source, Utterance, utterances_of
 
 _LABEL_BYTES = 16
@@ -33,8 +34,8 @@ def open_frames(source: Source, window: Window, device: str, memory_gb: float, s
 def num_bytes(utterance: Utterance, source: Source, window: Window) -> int:
     """What an utterance takes of a `FrameStore`."""
     padded = (utterance.num_frames + window.left + window.right) * source.features.dim * 4
-    record = source.soft.codec.dtype.itemsize if source.soft is not None else 0
-    return padded + utterance.num_frames * (_LABEL_BYTES + record)
+    records = table_bytes(source.soft.entry(utterance.utt_id), source.soft.codec.dtype) if source.soft else 0
+    return padded + utterance.num_frames * _LABEL_BYTES + records
 
 
 class StreamedFrames:

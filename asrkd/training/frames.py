@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
@@ -19,8 +18,9 @@ from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window, pad, windows_of
 from asrkd.hmm.alignment import Alignment
 from asrkd.losses import NO_LABEL, Batch
-from asrkd.targets import Codec, Records, fields
+from asrkd.targets import Codec
 from asrkd.targets.archive import SoftTargetArchive
+from asrkd.targets.packed import Packed, Table
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class FrameStore:
     """Frames of utterances with their windows, labels and soft targets, on one device.
 
     ``windows`` is a view (positions, input_dim); ``positions`` (num_frames,) says which of its rows is a frame's;
-    ``labels`` (num_frames,) are pdf-ids or `NO_LABEL`; ``records`` are the codec's fields, frames first.
+    ``labels`` (num_frames,) are pdf-ids or `NO_LABEL`; ``records`` holds what the codec stored, without padding.
     """
 
     num_blocks = 1
@@ -60,7 +60,7 @@ class FrameStore:
         counts = [utterance.num_frames for utterance in utterances]
         padded = torch.empty(sum(counts) + len(counts) * (window.left + window.right), source.features.dim)
         positions, labels = torch.empty(sum(counts), dtype=torch.long), torch.full((sum(counts),), NO_LABEL)
-        records: list[Records] = []
+        records: list[Packed] = []
         start = first = 0
         for utterance, count in zip(utterances, counts, strict=True):
             frames = pad(torch.from_numpy(utterance.features.load(utterance.utt_id)), window)
@@ -69,15 +69,14 @@ class FrameStore:
             if utterance.labelled:
                 labels[first : first + count] = torch.from_numpy(source.alignment.pdf_ids(utterance.utt_id))
             if source.soft is not None:
-                records.append(source.soft.records(utterance.utt_id))
+                records.append(source.soft.packed(utterance.utt_id))
             start, first = start + len(frames), first + count
         self.windows = windows_of(padded.to(device), window)
         self.positions, self.labels = positions.to(device), labels.to(device)
         self.codec: Codec | None = None
-        self.records: dict[str, torch.Tensor] = {}
+        self.records = Table(records, device) if records else None
         if source.soft is not None:
             self.codec = source.soft.codec
-            self.records = {name: tensor.to(device) for name, tensor in fields(np.concatenate(records)).items()}
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -98,8 +97,8 @@ class FrameStore:
         # An embedding look-up is the fastest gather of rows from a strided view.
         windows = torch.nn.functional.embedding(self.positions[frames], self.windows)
         soft = None
-        if self.codec is not None:
-            soft = self.codec.soft_targets({name: tensor[frames] for name, tensor in self.records.items()})
+        if self.codec is not None and self.records is not None:
+            soft = self.codec.soft_targets(self.records.gather(frames))
         return Batch(windows, self.labels[frames], soft)
 
 

@@ -171,6 +171,17 @@ def test_extremes_stay_finite(k: int | None, teacher_scale: float, student_scale
     assert torch.isfinite(gradient(loss, student, batch(soft, [0] * 5))).all()
 
 
+def test_a_tail_that_is_not_there_changes_nothing() -> None:
+    student, p = logits_of(0), torch.softmax(logits_of(1), -1)
+    probs, ids = p.topk(4, dim=-1)
+    probs = probs / probs.sum(-1, keepdim=True)
+    ids[:, 3], probs[:, 2], probs[:, 3] = ids[:, 0], probs[:, 2:].sum(-1), 0.0  # an id that comes again
+    loss = Distillation(2.0, 1.0)
+    either = [batch(SoftTargets(probs, torch.zeros(5), ids, has_tail)) for has_tail in (True, False)]
+    torch.testing.assert_close(loss(student, either[1]), loss(student, either[0]))
+    torch.testing.assert_close(gradient(loss, student, either[1]), gradient(loss, student, either[0]))
+
+
 def test_section() -> None:
     loss = build_loss({"type": "distillation", "temperature": 5.0, "alpha": 0.5}, "loss")
     assert loss.temperature == 5.0

@@ -1,5 +1,6 @@
 """Dumping: what the teachers say reaches the archive, once, and a kill loses one shard at most."""
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from asrkd.targets import dump
 from asrkd.targets.archive import SoftTargetArchive
 from asrkd.targets.averaging import Ensemble
 from asrkd.targets.dump import PosteriorsConfig, dump_posteriors
+from asrkd.targets.entry import checksum_of
 
 NUM_PDFS = 6
 DENSE = {"type": "dense", "precision": "float32"}
@@ -113,6 +115,53 @@ def test_a_killed_dump_goes_on_and_gives_the_same_bytes(
     assert content(killed) == whole
     for name in ("frames", "kl_nats"):
         assert resumed[name] == summary[name]
+
+
+VARYING: list[dict[str, Any]] = [{"type": "nucleus", "p": 0.9, "cap": 4}, {"type": "sampled", "draws": 9}]
+
+
+@pytest.mark.parametrize("codec", VARYING, ids=["nucleus", "sampled"])
+def test_records_of_varying_length_killed_anywhere_or_in_parallel_are_the_same_bytes(
+    setup: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, codec: dict[str, Any]
+) -> None:
+    summary = run(setup, codec=codec)
+    whole, parallel = content(setup.work), setup.path / "parallel"
+    files = [name for number in (1, 2, 3) for name in (f"targets.{number}.items.npy", f"targets.{number}.npy")]
+    assert sorted(whole) == ["header.json", "index", *files]
+    parallel.mkdir()
+    config = PosteriorsConfig(device="cpu", precision="fp32", codec=codec)
+    dump_posteriors(config, setup.features, setup.teachers, parallel, jobs=2)
+    assert content(parallel) == whole
+    real: Callable[..., None] = os.replace
+    written: list[Path] = []
+    for survives in range(2 + 4 * 3):  # files that get their names before the kill, of four a shard and two more
+        killed = setup.path / f"killed{survives}"
+        killed.mkdir()
+        written.clear()
+
+        def die(source: Path, target: Path, survives: int = survives) -> None:
+            if len(written) == survives:
+                raise KeyboardInterrupt
+            written.append(target)
+            real(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr("asrkd.core.files.os.replace", die)
+            with pytest.raises(KeyboardInterrupt):
+                run(setup, killed, codec=codec)
+        assert not (killed / "header.json").exists()
+        assert run(setup, killed, codec=codec)["kl_nats"] == summary["kl_nats"]
+        assert content(killed) == whole
+    entries = SoftTargetArchive.open(setup.work)
+    stored = sum(map(entries.num_bytes, entries.utt_ids))
+    assert summary["bytes_per_frame"] == pytest.approx(stored / 75, abs=0.05)
+
+
+def test_every_utterance_has_its_checksum(setup: SimpleNamespace) -> None:
+    run(setup)
+    archive = SoftTargetArchive.open(setup.work)
+    for utt_id, entry in archive.entries.items():
+        assert entry.checksum == checksum_of(archive.records(utt_id))
 
 
 def test_a_dump_killed_while_it_tidies_up_can_be_run_again(setup: SimpleNamespace) -> None:

@@ -97,6 +97,25 @@ def test_weights_are_the_stored_posteriors(archive: SoftTargetArchive, tmp_path:
                 )
 
 
+@pytest.mark.parametrize(
+    "codec", [{"type": "nucleus", "p": 0.8, "cap": 3}, {"type": "sampled", "draws": 6}], ids=["nucleus", "sampled"]
+)
+def test_records_of_varying_length_export_what_they_list(tmp_path: Path, codec: dict[str, object]) -> None:
+    posteriors = torch.softmax(2 * torch.randn(9, 4, generator=torch.Generator().manual_seed(0)), -1)
+    folder = tmp_path / "soft"
+    folder.mkdir()
+    records = build_codec(codec, 4, "codec").encode(posteriors)
+    index = write_shard(folder, 1, records, {"b": 4, "a": 5})
+    write_header(folder, Header(2.0, codec, "arithmetic", ("teacher",), 4, "tiny", "t" * 64, (0.25,) * 4), index)
+    archive = SoftTargetArchive.open(folder)
+    found = exported(archive, tmp_path, renormalise=False)
+    assert [len(frame) for frame in found["b"] + found["a"]] == records["count"].tolist()
+    for utt_id, frames in found.items():
+        for row, frame in zip(archive.posteriors(utt_id), frames, strict=True):
+            for pdf, weight in frame:
+                assert weight == pytest.approx(row[pdf], rel=1e-5)
+
+
 def test_the_wheel_reads_it(archive: SoftTargetArchive, tmp_path: Path) -> None:
     found = exported(archive, tmp_path, renormalise=False)
     with kaldi_native_io.SequentialPosteriorReader(f"scp:{tmp_path / 'post' / 'post.scp'}") as reader:

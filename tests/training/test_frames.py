@@ -4,12 +4,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.features.store import FeatureDir
@@ -116,6 +118,42 @@ def test_failed_and_unlabelled_utterances_have_soft_targets_only(
     torch.testing.assert_close(batch.soft.ids[start : start + 23], wanted.ids)
     hard = FrameStore(replace(partly, soft=None), WINDOW)
     assert len(hard) == hard.num_labelled == whole.num_labelled
+
+
+@pytest.mark.parametrize(
+    "codec",
+    [{"type": "topk", "k": 5}, {"type": "nucleus", "p": 0.5, "cap": 6}, {"type": "sampled", "draws": 7}],
+    ids=["topk", "nucleus", "sampled"],
+)
+def test_no_dense_teacher_is_formed(source: Source, tmp_path: Path, codec: dict[str, Any]) -> None:
+    """Of 500 pdfs the store and its batches hold those that were stored; no tensor has one column a pdf."""
+    num_pdfs, lengths = 500, source.features.num_frames
+    built, total = build_codec(codec, num_pdfs, "codec"), sum(lengths.values())
+    posteriors = torch.softmax(3 * torch.randn(total, num_pdfs, generator=torch.Generator().manual_seed(0)), -1)
+    index = write_shard(tmp_path, 1, built.encode(posteriors), lengths)
+    prior = (1 / num_pdfs,) * num_pdfs
+    header = Header(2.0, codec, "arithmetic", ("x",), num_pdfs, source.features.identity, "t" * 64, prior)
+    write_header(tmp_path, header, index)
+    store = FrameStore(replace(source, soft=SoftTargetArchive.open(tmp_path)), WINDOW)
+    with LargestTensor() as seen:  # type: ignore[no-untyped-call]
+        soft = store.batch(torch.arange(0, total, 2)).soft
+    assert soft is not None
+    assert soft.ids is not None
+    widest = {"topk": 5, "nucleus": 6, "sampled": 7}[codec["type"]]
+    assert soft.probs.shape == soft.ids.shape == ((total + 1) // 2, widest)
+    assert seen.numel <= (total + 1) // 2 * max(widest, store.windows.shape[-1])
+
+
+class LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the largest number of values in any tensor that is made."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor):
+            self.numel = max(self.numel, made.numel())
+        return made
 
 
 def test_other_number_of_frames_names_utterance_counts_and_cause(source: Source, tmp_path: Path) -> None:

@@ -1,0 +1,123 @@
+"""Random draws: unbiased, no more spread than independent ones, the same for the same seed, utterance and frame."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asrkd.core.errors import ConfigError
+from asrkd.losses.distillation import kl_divergence
+from asrkd.targets import Codec, build_codec, dense_posteriors, fields
+
+NUM_PDFS = 60
+
+
+def posteriors_of(seed: int, frames: int, num_pdfs: int = NUM_PDFS, scale: float = 2.0) -> torch.Tensor:
+    return torch.softmax(scale * torch.randn(frames, num_pdfs, generator=torch.Generator().manual_seed(seed)), -1)
+
+
+def sampled(pdfs: int = NUM_PDFS, /, **config: float) -> Codec:
+    return build_codec({"type": "sampled", **config}, pdfs, "codec")
+
+
+def given_back(codec: Codec, posteriors: torch.Tensor, utt_id: str = "a") -> torch.Tensor:
+    """Dense (frames, num_pdfs) estimates of posteriors."""
+    soft = codec.soft_targets(fields(codec.encode(posteriors, utt_id)))
+    num_pdfs = posteriors.shape[-1]
+    return dense_posteriors(soft, torch.full((num_pdfs,), 1 / num_pdfs))
+
+
+@given(seed=st.integers(0, 10**6), num_pdfs=st.integers(1, 80), draws=st.integers(1, 255), scale=st.floats(0, 20))
+def test_counts_add_up_to_the_draws(seed: int, num_pdfs: int, draws: int, scale: float) -> None:
+    p = posteriors_of(seed, 4, num_pdfs, scale)
+    records = sampled(num_pdfs, draws=draws).encode(p, "a")
+    assert (records["drawn"].sum(-1) == draws).all()
+    for record, row in zip(records, p, strict=True):
+        ids, drawn = record["ids"][: record["count"]], record["drawn"][: record["count"]]
+        assert (np.diff(ids) > 0).all()
+        assert (drawn > 0).all()
+        assert (row[ids.astype(int)] > 0).all()
+        # Points at equal distances: a count is one of the two whole numbers about its mean.
+        assert (np.abs(drawn - draws * row[ids.astype(int)].numpy()) < 1.01).all()
+        assert not record["drawn"][record["count"] :].any()
+
+
+@pytest.mark.parametrize("config", [{"draws": 7}, {"draws": 50, "max_variance": 0.1}], ids=["fixed", "adaptive"])
+def test_the_mean_of_many_is_the_posterior(config: dict[str, float]) -> None:
+    """Over 20,000 draws of a frame no pdf's mean is off by more than 5 standard errors of independent draws.
+
+    By the normal tail, sound code passes for all 60 pdfs of both frames but for once in 10,000 seeds.
+    """
+    repeats = 20_000
+    codec = sampled(**config)
+    for p in posteriors_of(3, 2):
+        estimates = given_back(codec, p.expand(repeats, -1))
+        draws = sampled_draws(codec, p)
+        error = (estimates.double().mean(0) - p).abs()
+        assert (error <= 5 * (p * (1 - p) / draws / repeats).sqrt() + 1e-6).all()
+
+
+def sampled_draws(codec: Codec, p: torch.Tensor) -> int:
+    return int(codec.encode(p[None])["drawn"].sum())
+
+
+def test_the_gradient_is_unbiased_where_truncation_is_not() -> None:
+    """The cross-entropy's mean over many encodings is the dense one; the k largest, renormalised, miss it."""
+    repeats, draws = 20_000, 12
+    p, log_q = posteriors_of(0, 1)[0], posteriors_of(1, 1)[0].log()
+    exact = -float(p @ log_q)
+    each = -(given_back(sampled(draws=draws), p.expand(repeats, -1)) @ log_q).double()
+    deviation = math.sqrt(float(p @ log_q.square() - exact**2) / draws)  # of independent draws
+    assert float(each.std()) <= deviation
+    bound = 5 * deviation / math.sqrt(repeats)
+    assert abs(float(each.mean()) - exact) <= bound
+    largest, ids = p.topk(draws)
+    assert abs(-float(largest @ log_q[ids] / largest.sum()) - exact) > 10 * bound
+
+
+def test_variance_is_at_most_that_of_independent_draws_and_as_bounded() -> None:
+    p, bound = posteriors_of(5, 3), 0.02
+    codec = sampled(draws=255, max_variance=bound)
+    for row in p:
+        estimates = given_back(codec, row.expand(5000, -1))
+        squared = float((estimates - row).square().sum(-1).mean())
+        assert squared <= float(1 - row.square().sum()) / sampled_draws(codec, row) <= bound
+
+
+def test_sure_frames_take_few_draws() -> None:
+    sure, unsure = torch.full((NUM_PDFS,), 1e-5), torch.full((NUM_PDFS,), 1 / NUM_PDFS)
+    sure[7] = 1 - 1e-5 * (NUM_PDFS - 1)
+    records = sampled(draws=40, max_variance=0.02).encode(torch.stack([sure, unsure]))
+    assert records["drawn"].sum(-1).tolist() == [1, 40]
+    assert sampled(draws=40).encode(sure[None])["drawn"].sum() == 40
+
+
+def test_draws_belong_to_seed_utterance_and_frame() -> None:
+    p = posteriors_of(0, 20)
+    first = sampled(seed=1).encode(p, "a")
+    np.testing.assert_array_equal(first, sampled(seed=1).encode(p, "a"))
+    np.testing.assert_array_equal(first[:5], sampled(seed=1).encode(p[:5], "a"))
+    for other in (sampled(seed=1).encode(p, "b"), sampled(seed=2).encode(p, "a")):
+        assert (first != other).any()
+    same = sampled().encode(p[:1].expand(20, -1), "a")
+    assert len({record.tobytes() for record in same}) > 1
+
+
+def test_enough_draws_are_the_dense_divergence() -> None:
+    """Posteriors that are whole numbers of draws come back exactly."""
+    p = torch.tensor([[3.0, 1.0, 0.0, 4.0], [8.0, 0.0, 0.0, 0.0]]) / 8
+    torch.testing.assert_close(given_back(sampled(4, draws=8), p), p, rtol=0, atol=0)
+    log_q = posteriors_of(0, 2, 4).log()
+    codec = sampled(4, draws=8)
+    soft = codec.soft_targets(fields(codec.encode(p)))
+    expected = (torch.xlogy(p, p) - p * log_q).sum(-1)
+    torch.testing.assert_close(kl_divergence(log_q, soft), expected)
+
+
+def test_mistakes() -> None:
+    for key, value in (("draws", 0), ("draws", 256), ("max_variance", 1.0)):
+        with pytest.raises(ConfigError, match=f"codec: {key}"):
+            sampled(**{key: value})
