@@ -41,7 +41,9 @@ def plan_posteriors(arguments: Namespace, section: Section) -> Stage:
         config = parse(PosteriorsConfig, section, where(arguments))
         return dump_posteriors(config, arguments.features, arguments.teachers, work, arguments.jobs)
 
-    return stage(arguments, section, [*arguments.features, *arguments.teachers], run, teachers=len(arguments.teachers))
+    return stage(
+        arguments, section, [*arguments.features, *arguments.teachers], run, version=2, teachers=len(arguments.teachers)
+    )
 
 
 def plan_choose(arguments: Namespace, section: Section) -> Stage:
