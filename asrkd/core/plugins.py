@@ -14,10 +14,7 @@ def find_plugin(package: str, section: Mapping[str, Any], default: str, where: s
     name = section.get("type", default)
     known = plugin_names(package)
     if name not in known:
-        hint = nearest(str(name), known)
-        # What is meant may have a name that is not alike.
-        hint += "" if "known are" in hint else f" Known are {', '.join(known)}"
-        raise ConfigError(f"{where}: unknown type {name!r}{hint}")
+        raise ConfigError(f"{where}: unknown type {name!r}{nearest(str(name), known)}")
     module = importlib.import_module(f"{package}.{name}")
     rest = {key: value for key, value in section.items() if key != "type"}
     return module, parse(module.Config, rest, where)

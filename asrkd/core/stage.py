@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from typing import Any
 
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json, sha256, write_json
+from asrkd.core.messages import say
 
 DESCRIPTION = "stage.json"
 _STARTED = "started.json"
@@ -56,24 +56,24 @@ def run_stage(stage: Stage) -> bool:
     """Make ``stage.output`` unless it stands already. Returns whether anything was done."""
     key = stage.key()
     if _stands(stage.output, key):
-        _say(f"{stage.name}: {stage.output} stands, skipped")
+        say(f"{stage.name}: {stage.output} stands, skipped")
         return False
     partial = stage.output.with_name(stage.output.name + ".partial")
     with _locked(partial, stage.output):
         if _stands(stage.output, key):  # another process finished it while this one waited
-            _say(f"{stage.name}: {stage.output} stands, skipped")
+            say(f"{stage.name}: {stage.output} stands, skipped")
             return False
         if (partial / DESCRIPTION).is_file() and _stands(partial, key):
             _commit(partial, stage.output)  # killed between the description and the rename
             return True
         _prepare(partial, key)
-        _say(f"{stage.name}: making {stage.output}")
+        say(f"{stage.name}: making {stage.output}")
         start = time.monotonic()
         summary = stage.run(partial) or {}
         seconds = time.monotonic() - start
         _describe(stage, key, partial, summary, seconds)
         _commit(partial, stage.output)
-    _say(f"{stage.name}: {stage.output} done in {seconds:.1f} s")
+    say(f"{stage.name}: {stage.output} done in {seconds:.1f} s")
     return True
 
 
@@ -123,12 +123,12 @@ def _stands(output: Path, key: str) -> bool:
     try:
         description = _read_description(output)
     except DataError as error:
-        _say(f"{error}; making it again")
+        say(f"{error}; making it again")
         return False
     if description["key"] != key:
         return False
     if damage := _damage(output, description):
-        _say(f"{output}: {damage}; making it again")
+        say(f"{output}: {damage}; making it again")
         return False
     return True
 
@@ -205,7 +205,7 @@ def _locked(partial: Path, output: Path) -> Iterator[None]:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                _say(f"{output} is being made by another process: waiting for it")
+                say(f"{output} is being made by another process: waiting for it")
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
             try:
                 same = os.path.samestat(os.fstat(descriptor), partial.stat())
@@ -221,7 +221,3 @@ def _locked(partial: Path, output: Path) -> Iterator[None]:
             return
         finally:
             os.close(descriptor)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

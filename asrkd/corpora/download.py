@@ -8,12 +8,12 @@ import errno
 import fcntl
 import os
 import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from asrkd.core.errors import AsrkdError, DataError
+from asrkd.core.messages import say
 from asrkd.corpora.fetch import check_address, damage_of, fetch
 from asrkd.corpora.openslr import Resource
 from asrkd.corpora.unpack import unpack
@@ -36,7 +36,7 @@ def download(wanted: Sequence[Resource], folder: Path, mirror: str, keep_archive
         _check_room(missing, folder)
         for resource in wanted:
             if resource not in missing:
-                _say(f"download: {place(resource, folder)} stands, skipped")
+                say(f"download: {place(resource, folder)} stands, skipped")
                 _clean(resource, folder, keep_archives)
                 continue
             try:
@@ -71,15 +71,15 @@ def _get(resource: Resource, folder: Path, address: str, keep_archives: bool) ->
         if damage := damage_of(file, file.name, num_bytes, resource.checksum):
             raise DataError(f"{file}: {damage}: remove it and run again")
     else:
-        _say(f"download: {address}")
+        say(f"download: {address}")
         fetch(address, file, num_bytes, resource.checksum)
     if not resource.checksum:
         tests = (["length"] if resource.is_exact else []) + (["gzip"] if file.suffix == ".gz" else [])
-        _say(f"download: {file.name}: no checksum is known of it; checked: {', '.join(tests) or 'nothing'}")
+        say(f"download: {file.name}: no checksum is known of it; checked: {', '.join(tests) or 'nothing'}")
     if resource.is_part:
         _unpack_part(resource, folder)
         _clean(resource, folder, keep_archives)
-    _say(f"download: {place(resource, folder)} done")
+    say(f"download: {place(resource, folder)} done")
 
 
 def _unpack_part(resource: Resource, folder: Path) -> None:
@@ -137,7 +137,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -11,7 +11,6 @@ import http.client
 import os
 import socket
 import ssl
-import sys
 import time
 import urllib.error
 import urllib.parse
@@ -28,6 +27,7 @@ from tqdm import tqdm
 from asrkd.core.audio import Seconds
 from asrkd.core.errors import AsrkdError, ConfigError, DataError
 from asrkd.core.files import read_json, write_json
+from asrkd.core.messages import say
 
 _BLOCK = 1 << 18
 _TIMEOUT: Seconds = 60.0
@@ -62,7 +62,7 @@ def fetch(address: str, path: Path, num_bytes: int | None, checksum: str) -> Non
     was_resumed = partial.is_file() and partial.stat().st_size > 0
     _transfer_all(address, partial, num_bytes)
     if (damage := damage_of(partial, path.name, num_bytes, checksum)) and was_resumed:
-        _say(f"download: {path.name}: {damage}: downloading it again from its beginning")
+        say(f"download: {path.name}: {damage}: downloading it again from its beginning")
         _forget(partial)
         _transfer_all(address, partial, num_bytes)
         damage = damage_of(partial, path.name, num_bytes, checksum)
@@ -280,7 +280,3 @@ def _unreachable(address: str, error: Exception) -> str:
     if isinstance(cause, TimeoutError):
         return f"no answer from {host} in {_TIMEOUT:.0f} s: is there a network, or a firewall before it?"
     return f"no connection to {host} ({cause}): is there a network?"
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -6,7 +6,6 @@ of utterances, whatever the number of jobs.
 
 import itertools
 import shutil
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from asrkd.core.audio import Seconds
 from asrkd.core.errors import AsrkdError, DataError
 from asrkd.core.files import atomic_write, read_json, write_json
+from asrkd.core.messages import say
 from asrkd.core.parallel import map_shards
 from asrkd.decoding.acoustic import scaled
 from asrkd.decoding.config import DecodeConfig
@@ -129,7 +129,7 @@ def tune_scale(
     chosen = tried[scales.index(best)]
     at_edge = len(scales) > 1 and best in (scales[0], scales[-1])
     if at_edge:
-        _say(f"acoustic scale {best:g} is at the edge of those tried: widen acoustic_scales")
+        say(f"acoustic scale {best:g} is at the edge of those tried: widen acoustic_scales")
     summary = {**table[scales.index(best)], "at_edge": at_edge, "rescored_by": rescorer and rescorer.name}
     write_json(work / "scales.json", {"acoustic_scale": best, "at_edge": at_edge, "tried": table})
     write_hypotheses(work / "hyp.txt", chosen.hypotheses)
@@ -230,11 +230,7 @@ def _remove_parts(work: Path) -> None:
 
 def _report(summary: Mapping[str, Any]) -> None:
     if summary["num_failed"]:
-        _say(
+        say(
             f"{summary['num_failed']} of {summary['num_utterances']} utterances have no path in the graph and an empty "
             f"hypothesis, {summary['failed'][0]} first: is the beam too narrow or the model untrained?"
         )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -7,7 +7,6 @@ lattice: histories are told apart as far as either model tells them apart, and n
 """
 
 import math
-import sys
 import time
 from collections.abc import Iterator
 from itertools import groupby
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkd.core.errors import MismatchError
+from asrkd.core.messages import say
 from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.lattice import Lattice, LatticeSearch
 from asrkd.decoding.search import BestPath, checked
@@ -192,7 +192,7 @@ def open_rescorer(graph: Graph, old: Path, new: Path) -> Rescorer:
     tables = open_table(old), open_table(new)
     words = np.setdiff1d(graph.arrays().arcs["olabel"], [0]).astype(np.int64)
     if graph.lm is None:
-        _say(f"{graph.path} was made elsewhere and does not say by which language model: {old} is taken for it")
+        say(f"{graph.path} was made elsewhere and does not say by which language model: {old} is taken for it")
     if (graph.lm or identity(old)) != identity(old) or not tables[0].has(words).all():
         raise MismatchError(
             f"{old} is not the language model that graph {graph.path} was made with: give that one as --lm, since its "
@@ -200,9 +200,5 @@ def open_rescorer(graph: Graph, old: Path, new: Path) -> Rescorer:
         )
     if len(lacking := words[~tables[1].has(words)]):
         example = graph.words[int(lacking[0])]
-        _say(f"{new} lacks {len(lacking)} words of the graph, such as {example}: they are never recognised")
+        say(f"{new} lacks {len(lacking)} words of the graph, such as {example}: they are never recognised")
     return Rescorer(*tables, name=identity(new))
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -5,7 +5,6 @@ In: ``exp/tri3b_ali`` and the like, with final.mdl, tree, phones.txt and ali.*.g
 """
 
 import shutil
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from asrkd.core.config import STRICT
 from asrkd.core.datadir import read_speakers
 from asrkd.core.errors import ConfigError, DataError, MismatchError
 from asrkd.core.files import atomic_write, read_lines
+from asrkd.core.messages import say
 from asrkd.features.kaldi import ImportFeaturesConfig
 from asrkd.hmm.alignment import Alignment, write_alignment
 from asrkd.hmm.event_map import read_tree
@@ -73,11 +73,9 @@ def import_tied_states(kaldi_dir: Path, work: Path) -> dict[str, Any]:
         )
     seen = gmm_input(kaldi_dir)
     if seen:
-        print(
+        say(
             f"{kaldi_dir}: its Gaussians are over {seen}: nets use its tied states and alignments, but the Gaussians "
-            "themselves can neither align nor decode here",
-            file=sys.stderr,
-            flush=True,
+            "themselves can neither align nor decode here"
         )
     return model.write(work, **({GMM_INPUT: seen} if seen else {}))
 
@@ -158,7 +156,7 @@ def _check_missing(missing: list[str], total: int, config: ImportAlignmentConfig
     problem = f"{len(missing)} of {total} utterances of {data} have no alignment in {kaldi_dir} ({named})"
     if len(missing) > config.max_failed * total or len(missing) == total:
         raise DataError(f"{problem}: were both made from one data dir? (at most max_failed = {config.max_failed:g})")
-    print(problem, file=sys.stderr, flush=True)
+    say(problem)
 
 
 def export_alignment(

@@ -6,7 +6,6 @@ the user's own lexicon, it speaks with that lexicon's phones, of whatever langua
 """
 
 import math
-import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +21,7 @@ from asrkd.core.config import STRICT
 from asrkd.core.datadir import read_data_dir
 from asrkd.core.errors import DataError
 from asrkd.core.files import atomic_write, iter_lines
+from asrkd.core.messages import say
 from asrkd.core.parallel import map_shards, split_shards
 from asrkd.lang.arpa import Ngram
 from asrkd.lang.graphones import Pair, align
@@ -87,7 +87,7 @@ def g2p_stage(config: G2pConfig, words: Sequence[Path], lexicon: Path, work: Pat
         )
     lacking = f", {len(without)} have letters that it lacks (such as {without[0]!r})" if without else ""
     line = f"g2p: {len(missing)} words are not in {lexicon}: {len(generated)} pronounced{lacking}"
-    print(line, file=sys.stderr, flush=True)
+    say(line)
     return summary
 
 

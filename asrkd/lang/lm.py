@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic.dataclasses import dataclass
 from asrkd.core.config import STRICT
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_fields, sha256, write_json
+from asrkd.core.messages import say
 from asrkd.lang.arpa import is_arpa, restrict_arpa
 from asrkd.lang.lexicon import UNKNOWN, unknown_words, unknown_words_error
 from asrkd.lang.ngram import estimate_ngram, prune_ngram, read_sentences
@@ -157,4 +157,4 @@ def _known_sentences(lines: Mapping[str, str], vocabulary: _Vocabulary) -> tuple
 
 
 def _say(line: str) -> None:
-    print(f"lm: {line}", file=sys.stderr, flush=True)
+    say(f"lm: {line}")

@@ -1,7 +1,6 @@
 """The verb that takes over a Kaldi experiment."""
 
 import re
-import sys
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError, DataError
 from asrkd.core.files import absent
+from asrkd.core.messages import say
 from asrkd.core.stage import Stage
 from asrkd.verbs.verb import REPEATED, Section, Verb, flag, path, where
 
@@ -80,7 +80,7 @@ def _has_features(name: str, data: Path, arguments: Namespace) -> bool:
 
 
 def _say(line: str) -> None:
-    print(f"import-kaldi: {line}", file=sys.stderr, flush=True)
+    say(f"import-kaldi: {line}")
 
 
 @dataclass(frozen=True)
