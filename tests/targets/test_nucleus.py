@@ -90,8 +90,8 @@ def test_padding_changes_nothing() -> None:
 
 
 def test_mistakes() -> None:
-    with pytest.raises(ConfigError, match=r"unknown type 'top_p'.* dense, kaldi_two_byte, nucleus, sampled, topk"):
-        build_codec({"type": "top_p"}, 9, "codec")
+    with pytest.raises(ConfigError, match="unknown type 'best'; known are dense, kaldi_two_byte, nucleus, sampled, topk"):
+        build_codec({"type": "best"}, 9, "codec")
     for p, cap, key in ((0.0, 5, "p"), (1.1, 5, "p"), (0.9, 0, "cap"), (0.9, 256, "cap")):
         with pytest.raises(ConfigError, match=f"codec: {key}:"):
             nucleus(p, cap, 9)
