@@ -144,14 +144,15 @@ class LatticeSearch:
     def _cutoff(self, costs: Costs) -> tuple[float, float]:
         """The highest cost with which a token goes on, and the beam for the next frame: Kaldi's ``GetCutoff``."""
         config, best = self.config, float(costs.min())
-        for limit, inside in ((config.max_active, np.less), (config.min_active, np.greater)):
-            if 0 < limit < len(costs):
-                bound = float(np.partition(costs, limit - 1)[limit - 1])
-                if inside(bound, best + config.beam):
-                    return bound, bound - best + _BEAM_DELTA
-            elif limit == config.min_active > 0:
+        cutoff = best + config.beam
+        if config.max_active < len(costs) and (bound := _lowest(costs, config.max_active)) < cutoff:
+            return bound, bound - best + _BEAM_DELTA
+        if 0 < config.min_active:
+            if config.min_active >= len(costs):
                 return np.inf, np.inf
-        return best + config.beam, config.beam
+            if (bound := _lowest(costs, config.min_active)) > cutoff:
+                return bound, bound - best + _BEAM_DELTA
+        return cutoff, config.beam
 
     def _closed(self, states: Ints, costs: Costs, beam: float) -> _Frame:
         """Tokens of ``states`` (sorted) and of all that epsilon arcs lead to within the beam."""
@@ -178,6 +179,11 @@ class LatticeSearch:
         target = states.searchsorted(arcs["nextstate"])
         epsilons = _Arcs(owner, target, arcs["olabel"], arcs["weight"].astype(np.float64))
         return _Frame(states, costs, _depth(len(states), epsilons), epsilons)
+
+
+def _lowest(costs: Costs, number: int) -> float:
+    """The ``number``-th lowest cost."""
+    return float(np.partition(costs, number - 1)[number - 1])
 
 
 def _cheapest(states: Ints, costs: Costs) -> tuple[Ints, Costs]:
