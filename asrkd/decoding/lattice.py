@@ -147,7 +147,7 @@ class LatticeSearch:
         cutoff = best + config.beam
         if config.max_active < len(costs) and (bound := _lowest(costs, config.max_active)) < cutoff:
             return bound, bound - best + _BEAM_DELTA
-        if 0 < config.min_active:
+        if config.min_active > 0:
             if config.min_active >= len(costs):
                 return np.inf, np.inf
             if (bound := _lowest(costs, config.min_active)) > cutoff:
