@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from asrkd import __version__
 from asrkd.core.config import apply_overrides, load_yaml, merge, nearest, section
 from asrkd.core.errors import AsrkdError, ConfigError
+from asrkd.core.messages import say
 from asrkd.core.stage import Stage, run_stage
 from asrkd.verbs import VERBS, Verb
 
@@ -31,10 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return 1
     except (AsrkdError, OSError) as error:  # OSError: a full disk, a folder that may not be written
-        print(f"asrkd {verb.name}: error: {' '.join(_told(error).split())}", file=sys.stderr)
+        say(f"asrkd {verb.name}: error: {' '.join(_told(error).split())}")
         return 1
     except KeyboardInterrupt:
-        print(f"asrkd {verb.name}: interrupted; the same command goes on from here", file=sys.stderr)
+        say(f"asrkd {verb.name}: interrupted; the same command goes on from here")
         return 130
     return 0
 
@@ -65,7 +66,7 @@ class _Parser(argparse.ArgumentParser):
     """Exits with 1, not 2, on a mistake in the arguments, and says it in one line."""
 
     def error(self, message: str) -> NoReturn:
-        print(f"{self.prog}: error: {message} (see {self.prog} --help)", file=sys.stderr)
+        say(f"{self.prog}: error: {message} (see {self.prog} --help)")
         raise SystemExit(1)
 
 

@@ -190,7 +190,7 @@ def open_rescorer(graph: Graph, old: Path, new: Path) -> Rescorer:
     for lm in (old, new):
         check_words(lm, graph.path)
     tables = open_table(old), open_table(new)
-    words = np.setdiff1d(graph.arrays().arcs["olabel"], [0]).astype(np.int64)
+    words = graph.word_ids.astype(np.int64)
     if graph.lm is None:
         say(f"{graph.path} was made elsewhere and does not say by which language model: {old} is taken for it")
     if (graph.lm or identity(old)) != identity(old) or not tables[0].has(words).all():

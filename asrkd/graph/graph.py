@@ -5,6 +5,7 @@ from pathlib import Path
 
 import kaldifst
 import numpy as np
+from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_fields
@@ -17,7 +18,8 @@ class Graph:
     """HCLG with pdf + 1 on the input side and word ids on the output side.
 
     ``fst`` must outlive every decoder on it: the wheels hold no reference. ``words`` is keyed by word id.
-    ``lm`` is the identity of its language model, None where the graph was made elsewhere.
+    ``word_ids`` are those on its arcs, sorted, without epsilon. ``lm`` is the identity of its language model, None
+    where the graph was made elsewhere.
     """
 
     path: Path
@@ -25,6 +27,7 @@ class Graph:
     words: dict[int, str]
     num_pdfs: int
     tied_states: str
+    word_ids: NDArray[np.int32]
     lm: str | None = None
 
     def arrays(self) -> FstArrays:
@@ -46,12 +49,13 @@ class Graph:
             raise DataError(f"{path}: HCLG.pdf.fst has no start state: is it empty?")
         if len(arrays.arcs) and not 0 <= arrays.arcs["ilabel"].min() <= arrays.arcs["ilabel"].max() <= num_pdfs:
             raise DataError(f"{path}: HCLG.pdf.fst has labels beyond its {num_pdfs} pdfs: was HCLG.fst copied over it?")
-        if unknown := sorted(set(np.unique(arrays.arcs["olabel"]).tolist()) - words.keys()):
+        labels = np.unique(arrays.arcs["olabel"])
+        if unknown := sorted(set(labels.tolist()) - words.keys()):
             raise DataError(f"{path / 'words.txt'}: has no word {unknown[0]}, which HCLG holds: is it another graph's?")
         del arrays
         fst = kaldifst.StdVectorFst.read(str(path / "HCLG.pdf.fst"))
         tied_states, lm = str(description["tied_states"]), description.get("lm")
-        return cls(path, kaldifst.StdConstFst(fst), words, num_pdfs, tied_states, lm)
+        return cls(path, kaldifst.StdConstFst(fst), words, num_pdfs, tied_states, labels[labels > 0], lm)
 
     def check_tied_states(self, tied_states: str, whose: str) -> None:
         """MismatchError unless ``tied_states`` (the hash that ``whose`` carries) is the graph's own."""

@@ -63,14 +63,18 @@ def make_lm(config: LmConfig, lang: Path, text: Path, work: Path) -> dict[str, A
     the lang dir takes them for <UNK>.
     """
     vocabulary = _Vocabulary.of(lang)
-    made = (_from_arpa if is_arpa(text) else _from_sentences)(config, vocabulary, text, work)
+    if is_arpa(text):
+        made = _from_arpa(vocabulary, text, work)
+    else:
+        made = _from_sentences(config.order, vocabulary, text, work)
     description = {**made, "prune": config.prune, "words": _hash_of_words(lang)}
     if config.prune:
         description["num_ngrams_before"] = description["num_ngrams"]
         description["num_ngrams"] = list(prune_ngram(work / ARPA, config.prune, text))
         description["order"] = len(description["num_ngrams"])
-    write_table(work / ARPA, read_symbols(lang / _WORDS), work / _TABLE, text)
-    write_symbols(work / _WORDS, read_symbols(lang / _WORDS))
+    words = read_symbols(lang / _WORDS)
+    write_table(work / ARPA, words, work / _TABLE, text)
+    write_symbols(work / _WORDS, words)
     description["arpa"] = sha256(work / ARPA)
     _say(f"{description['order']}-grams, by order {' '.join(map(str, description['num_ngrams']))}")
     write_json(work / "lm.json", description)
@@ -110,7 +114,7 @@ def open_table(lm: Path) -> NgramTable:
     return NgramTable.open(lm / _TABLE, read_symbols(lm / _WORDS), read_fields(lm / "lm.json", order=int)["order"])
 
 
-def _from_arpa(config: LmConfig, vocabulary: _Vocabulary, arpa: Path, work: Path) -> dict[str, Any]:
+def _from_arpa(vocabulary: _Vocabulary, arpa: Path, work: Path) -> dict[str, Any]:
     model = restrict_arpa(arpa, vocabulary.words, vocabulary.with_unknown, work / ARPA)
     total = sum(model.num_ngrams) + model.num_ngrams_dropped
     _say(
@@ -125,12 +129,12 @@ def _from_arpa(config: LmConfig, vocabulary: _Vocabulary, arpa: Path, work: Path
     }
 
 
-def _from_sentences(config: LmConfig, vocabulary: _Vocabulary, text: Path, work: Path) -> dict[str, Any]:
+def _from_sentences(order: int, vocabulary: _Vocabulary, text: Path, work: Path) -> dict[str, Any]:
     lines = read_sentences(text)
     sentences, num_unknown = _known_sentences(lines, vocabulary)
-    made = estimate_ngram(sentences, config.order, work / ARPA, vocabulary.words)
+    made = estimate_ngram(sentences, order, work / ARPA, vocabulary.words)
     if made.reason:
-        _say(f"{made.order}-grams instead of {config.order}-grams: {made.reason}")
+        _say(f"{made.order}-grams instead of {order}-grams: {made.reason}")
     return {
         "order": made.order,
         "reason": made.reason,
