@@ -204,11 +204,20 @@ def write_shard(
     Returns the entries, with checksums, of its utterances: ``lengths`` frames each, in the records' order.
     """
     packed = pack(records)
+    commit_shard(folder, number, packed)
+    return index_shard(number, packed, lengths or {})
+
+
+def commit_shard(folder: Path, number: int, packed: Packed) -> None:
+    """Write a shard's files: its heads last, so that one that has them is whole."""
     if packed.items is not None:
         _write(items_path(folder, number), packed.items)
-    # Last, so that a shard that has its heads is whole.
     _write(shard_path(folder, number), packed.heads)
-    return dict(_entries(number, packed, lengths or {}))
+
+
+def index_shard(number: int, packed: Packed, lengths: Mapping[str, int]) -> dict[str, Entry]:
+    """The entries, with checksums, of a shard's utterances: ``lengths`` frames each, in the records' order."""
+    return dict(_entries(number, packed, lengths))
 
 
 def _write(path: Path, records: Records) -> None:

@@ -20,10 +20,19 @@ from asrkd.core.parallel import map_shards
 from asrkd.features.store import FeatureDir
 from asrkd.models.saved import check_belongs, load_model
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
-from asrkd.targets.archive import Header, layout, read_index, shard_path, write_header, write_index, write_shard
+from asrkd.targets.archive import (
+    Header,
+    commit_shard,
+    index_shard,
+    layout,
+    read_index,
+    shard_path,
+    write_header,
+    write_index,
+)
 from asrkd.targets.averaging import Combination, Ensemble
 from asrkd.targets.entry import Entry
-from asrkd.targets.packed import split
+from asrkd.targets.packed import pack, split
 
 SHARD_FRAMES = 20_000
 """Frames in a shard: what a kill loses at most."""
@@ -70,11 +79,13 @@ class _Dumper:
             "kl_sum": kl_sum,
             "kl_frames": kl_frames,
         }
-        index = write_shard(self.work, number, np.concatenate(blocks), lengths)
-        write_index(self._index(number), index)
+        packed = pack(np.concatenate(blocks))
+        write_index(self._index(number), index_shard(number, packed, lengths))
         write_json(self._measured(number), measured)
+        commit_shard(self.work, number, packed)  # last: what a kill leaves is a whole shard or none
 
     def stands(self, number: int) -> bool:
+        # The figures too, which a kill while tidying up may have taken.
         return shard_path(self.work, number).exists() and self._measured(number).exists()
 
     def index(self, shards: Sequence[Sequence[str]], lengths: Mapping[str, int]) -> dict[str, Entry]:
