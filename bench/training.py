@@ -1,6 +1,6 @@
 """Training frames/s, against the ceiling (the net's matrix products alone) and a plain DataLoader loop.
 
-python -m bench.training [EXPERIMENT]        (default exp/mini, after its stage 6)
+python -m bench.training [EXPERIMENT [RECIPE [PDFS]]]        (default exp/mini, after its stage 6, and its recipe)
 """
 
 import itertools
@@ -28,17 +28,18 @@ from asrkd.training.frames import FrameBatches, FrameStore, Source
 from asrkd.training.train import TrainConfig
 from bench.table import print_table
 
-BATCHES = 150
+SECONDS = 5.0
+MIN_BATCHES = 2
 REPEATS = 3
 FrameRate = float
 
 
-def main(experiment: Path) -> None:
-    """Measure all three, in turn, and print medians and ratios."""
-    config = parse(TrainConfig, section(load_yaml(Path("recipes/mini/recipe.yaml")), "teacher"), "recipe: teacher")
+def main(experiment: Path, recipe: Path, num_pdfs: int) -> None:
+    """Measure all three, in turn, and print medians and ratios. ``num_pdfs`` 0: as many as the experiment has."""
+    config = parse(TrainConfig, section(load_yaml(recipe), "teacher"), "recipe: teacher")
     device = choose_device("auto")
     source = Source(FeatureDir.open(experiment / "fbank/train"), Alignment.open(experiment / "ali/train"))
-    num_pdfs = source.alignment.num_pdfs
+    num_pdfs = num_pdfs or source.alignment.num_pdfs
     input_dim = config.window.size * source.features.dim
     store = FrameStore(source, config.window, device)
     for precision in ["fp32", "bf16"] if has_fast_bfloat16(device) else ["fp32"]:
@@ -144,17 +145,23 @@ def plain(net: Callable[[], nn.Module], source: Source, config: TrainConfig, pre
 
 
 def _timed(step: Callable[[], None], batch_size: int, device: str) -> FrameRate:
-    for _ in range(10):
+    def done() -> None:
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    for _ in range(2):
         step()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(BATCHES):
+    done()
+    start, batches = time.perf_counter(), 0
+    while batches < MIN_BATCHES or time.perf_counter() - start < SECONDS:
         step()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return BATCHES * batch_size / (time.perf_counter() - start)
+        batches += 1
+        if device != "cpu" and batches % 20 == 0:  # or the clock would stop what is only queued
+            done()
+    done()
+    return batches * batch_size / (time.perf_counter() - start)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "exp/mini"))
+    experiment, recipe, pdfs = (*sys.argv[1:], *("exp/mini", "recipes/mini/recipe.yaml", "0")[len(sys.argv) - 1 :])
+    main(Path(experiment), Path(recipe), int(pdfs))
