@@ -91,7 +91,7 @@ def plan_frames(arguments: Namespace, section: Section) -> Stage:
         return net_frame_scores(arguments.features, arguments.alignment, arguments.models, work)
 
     inputs = [arguments.features, arguments.alignment, *arguments.models, arguments.gmm]
-    return stage(arguments, {}, inputs, run, gmm=bool(arguments.gmm))
+    return stage(arguments, {}, inputs, run, version=2, gmm=bool(arguments.gmm))
 
 
 def plan_report(arguments: Namespace, section: Section) -> Stage:
