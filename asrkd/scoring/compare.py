@@ -1,7 +1,7 @@
 """Finished systems compared on one set: compare.json's content, from hypotheses, predictions and an alignment.
 
-Every rate has a 95 % interval, and every pair of rows a paired difference (`significance`), on the same utterances for all
-systems; word errors also have a matched-pairs test (`matched_pairs`). With several comparisons of one measure, each
+Every rate has a 95 % interval, and every pair of rows a paired difference (`significance`), on the same utterances for
+all systems; word errors also have a matched-pairs test (`matched_pairs`). With several comparisons of one measure, each
 p-value stands beside Holm's adjusted one. A row is a system, or the mean over those of the baseline.
 """
 
@@ -118,7 +118,9 @@ def _read_phones(results: _Results, path: Path, tied_states: Path, classes_file:
     alignment.check_tied_states(model.hash, str(tied_states))
     name, first = next(iter(results.frames.items()))
     check_alignment(name, first, alignment)
-    modelled = [symbol for symbol, number in model.phones.items() if number in set(model.transitions.states[:, 0].tolist())]
+    modelled = [
+        symbol for symbol, number in model.phones.items() if number in set(model.transitions.states[:, 0].tolist())
+    ]
     classes = read_phone_classes(classes_file, modelled) if classes_file else CLASSES
     results.labels = {utt: alignment.pdf_ids(utt) for utt in first.total}
     results.phones = FramePhones.read(alignment, model, first.total, classes)
@@ -205,7 +207,7 @@ def _differences(
                 continue
             found_here = bootstrap.difference(a.members, b.members)
             bounds = {"difference": found_here.estimate, "low": found_here.low, "high": found_here.high}
-            rows.append({"a": a.name, "b": b.name, "measure": measure, **bounds, "p": found_here.p_value})
+            rows.append({"a": a.name, "b": b.name, "metric": measure, **bounds, "p": found_here.p_value})
         found += _adjusted(rows)
     return found
 
@@ -248,7 +250,7 @@ def _phones(rows: Sequence[Row], results: _Results) -> dict[str, Any] | None:
         "unclassed": [phone for phone, name in phones.classes.items() if name == OTHER_CLASS],
         "shared_pdfs": phones.num_shared,
         "confusions": {
-            row.name: sum(phones.confusions(results.frames[name].predictions) for name in row.members).tolist()
+            row.name: np.sum([phones.confusions(results.frames[name].predictions) for name in row.members], 0).tolist()
             for row in rows
             if set(row.members) <= results.frames.keys()
         },

@@ -1,7 +1,7 @@
 """Frame accuracy, cross-entropy and calibration of a system on a set, with counts by utterance, in frames.json.
 
-The predictions lie beside it (`scoring.predictions`). ``tied_states`` and ``labels`` in frames.json are the hashes of the
-tree and of the alignment's pdf-ids that the scores are against: only systems that share both may be compared.
+The predictions lie beside it (`scoring.predictions`). ``tied_states`` and ``labels`` in frames.json are the hashes of
+the tree and of the alignment's pdf-ids that the scores are against: only systems that share both may be compared.
 """
 
 import hashlib

@@ -125,7 +125,9 @@ def score_frames(
 def score_utterance(
     utt_id: str, log_posteriors: NDArray[np.floating[Any]], pdfs: NDArray[np.integer[Any]]
 ) -> tuple[FrameCounts, Calibration, Predictions]:
-    """Counts, calibration and predictions of an utterance: log posteriors (num_frames, num_pdfs), pdf-ids (num_frames,).
+    """Counts, calibration and predictions of an utterance.
+
+    Log posteriors have shape (num_frames, num_pdfs), pdf-ids (num_frames,).
 
     Raises MismatchError where numbers of frames or pdfs differ, DataError for what can't be log posteriors.
     """

@@ -49,7 +49,8 @@ class SystemFrames:
     @classmethod
     def read(cls, path: Path) -> "SystemFrames":
         """Raises DataError for scores by an older version, and for damage."""
-        types = {"parameters": int, "ece": (int, float), "tied_states": str, "labels": str, "num_pdfs": int}
+        types: dict[str, type | tuple[type, ...]] = {"parameters": int, "ece": (int, float), "num_pdfs": int}
+        types |= {"tied_states": str, "labels": str}
         fields = read_fields(path / "frames.json", utterances=dict, **types)
         utterances = fields["utterances"]
         total = {utt: int(pair[1]) for utt, pair in utterances.items()}
@@ -79,8 +80,8 @@ def check_together(systems: Mapping[str, SystemFrames]) -> None:
             )
         if other.labels != model.labels:
             raise MismatchError(
-                f"the frames of {first} and {name} were scored against different alignments: run `asrkd frames` of both "
-                "with one alignment (one may have been aligned again by a net)"
+                f"the frames of {first} and {name} were scored against different alignments: run `asrkd frames` of "
+                "both with one alignment (one may have been made again by a net)"
             )
 
 
@@ -116,7 +117,10 @@ def word_measures(systems: Mapping[str, WordErrors]) -> Iterator[Measure]:
 
 
 def frame_measures(
-    systems: Mapping[str, SystemFrames], teacher: str | None, phones: FramePhones | None, labels: Mapping[str, np.ndarray]
+    systems: Mapping[str, SystemFrames],
+    teacher: str | None,
+    phones: FramePhones | None,
+    labels: Mapping[str, np.ndarray],
 ) -> Iterator[Measure]:
     """Accuracy on all frames, agreement with the teacher's predictions; with ``phones``, also what needs them.
 
@@ -160,7 +164,9 @@ def _phone_measures(
         if not any(over.values()):
             continue
         counts = {
-            name: {utt: float(((rows["pdf"] == labels[utt]) & inside[utt]).sum()) for utt, rows in s.predictions.items()}
+            name: {
+                utt: float(((rows["pdf"] == labels[utt]) & inside[utt]).sum()) for utt, rows in s.predictions.items()
+            }
             for name, s in systems.items()
         }
         yield Measure(measure, counts, over)
@@ -178,5 +184,3 @@ def speech_ece(scored: SystemFrames, phones: FramePhones, labels: Mapping[str, n
         kept = speech[phones.aligned[utt_id]]
         calibration += Calibration.of(rows["confidence"][kept], (rows["pdf"] == labels[utt_id])[kept])
     return calibration.expected_error
-
-

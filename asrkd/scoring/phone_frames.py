@@ -1,8 +1,8 @@
 """Phones of frames: of the alignment exactly, of a predicted pdf as far as the tree tells phones apart.
 
-A pdf may serve several phones (Kaldi's shared roots, and phones that were too rare for states of their own). A prediction
-of it counts as the aligned phone where it serves that one, and else as the first of its phones: a frame whose pdf is
-right so has the right phone.
+A pdf may serve several phones (Kaldi's shared roots, and phones that were too rare for states of their own). A
+prediction of it counts as the aligned phone where it serves that one, and else as the first of its phones: a frame
+whose pdf is right so has the right phone.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,9 +22,9 @@ IntArray: TypeAlias = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class FramePhones:
-    """``classes``: class of each base phone, in the order of their numbers. ``aligned``: by utterance, numbers of phones.
+    """``classes``: the class of each base phone, in the order of the phones' numbers here.
 
-    ``serves`` has shape (num_pdfs, num_phones).
+    ``aligned``: numbers of phones by utterance, shape (num_frames,); ``serves``: shape (num_pdfs, num_phones).
     """
 
     classes: Mapping[str, str]
@@ -39,7 +39,7 @@ class FramePhones:
         utt_ids: Iterable[str],
         classes: Mapping[str, Sequence[str]] = CLASSES,
     ) -> "FramePhones":
-        """Of the utterances of an alignment by ``model``, whose tied states must be the alignment's (not checked here)."""
+        """Of some utterances of an alignment, by the model whose tied states it is of."""
         symbol_of = {number: base_phone(symbol) for symbol, number in model.phones.items()}
         of_states = [symbol_of[phone] for phone in model.transitions.states[:, 0].tolist()]
         class_of = classify(of_states, classes)

@@ -1,7 +1,7 @@
 """Which systems are compared, where their results lie, and which of them is what.
 
-A system is a folder ``eval/SYSTEM/SET``, with the words in ``decode/hyp.txt`` and the frames in ``frames``, or a file of
-hypotheses alone. Reads no results and imports nothing heavy.
+A system is a folder ``eval/SYSTEM/SET``, with the words in ``decode/hyp.txt`` and the frames in ``frames``, or a file
+of hypotheses alone. Reads no results and imports nothing heavy.
 """
 
 from collections import Counter
@@ -47,7 +47,9 @@ class Roles:
 
     def rows(self, names: Sequence[str]) -> list[Row]:
         """The baseline first, then teacher, students and all others in their order."""
-        baseline = [Row(BASELINE if len(self.baseline) > 1 else self.baseline[0], self.baseline)] if self.baseline else []
+        baseline = (
+            [Row(BASELINE if len(self.baseline) > 1 else self.baseline[0], self.baseline)] if self.baseline else []
+        )
         singles = [*([self.teacher] if self.teacher else []), *self.students]
         singles += [name for name in names if name not in (*self.baseline, *singles)]
         return [*baseline, *(Row(name, (name,)) for name in singles)]
@@ -88,8 +90,8 @@ def assign_roles(
 ) -> Roles:
     """Who is what, by option or else by name, as the recipes call them.
 
-    Without options, the baseline is ``baseline`` or all of ``teacher.1`` ..., the teacher ``ensemble``, and students are
-    ``distilled`` ... Raises ConfigError for an unknown name, and for one that is to be two things at once.
+    Without options, the baseline is ``baseline`` or all of ``teacher.1`` ..., the teacher ``ensemble``, and students
+    are ``distilled`` ... Raises ConfigError for an unknown name, and for one that is to be two things at once.
     """
     given = [*baseline, *([teacher] if teacher else []), *students]
     for name in given:
@@ -105,5 +107,7 @@ def assign_roles(
         tuple(students or [name for name in free if name.startswith("distilled")]),
     )
     if len(roles.baseline) > 1 and BASELINE in names and BASELINE not in roles.baseline:
-        raise ConfigError(f"{BASELINE!r} is the mean of {', '.join(roles.baseline)}: give the system of that name another")
+        raise ConfigError(
+            f"{BASELINE!r} is the mean of {', '.join(roles.baseline)}: give the system of that name another"
+        )
     return roles

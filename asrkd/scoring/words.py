@@ -92,7 +92,9 @@ def score_words(references: Mapping[str, str], hypotheses: Mapping[str, str]) ->
         [" ".join(hypotheses.get(utt_id, "").split()) for utt_id in ids],
     )
     counts = {utt_id: _counts(chunks) for utt_id, chunks in zip(ids, compared.alignments, strict=True)}
-    places = {utt_id: _places(chunks, counts[utt_id].words) for utt_id, chunks in zip(ids, compared.alignments, strict=True)}
+    places = {
+        utt_id: _places(chunks, counts[utt_id].words) for utt_id, chunks in zip(ids, compared.alignments, strict=True)
+    }
     return WordErrors(counts, places, tuple(utt_id for utt_id in ids if utt_id not in hypotheses))
 
 
@@ -171,8 +173,8 @@ def read_text(path: Path) -> dict[str, str]:
 def read_transcript_file(path: Path) -> dict[str, str]:
     """The same of a Kaldi text or, where every line ends in ``(utt_id)``, of a NIST .trn file.
 
-    Raises DataError for repeated ids and malformed lines, and for alternatives (``{ a / b }``), of which none is known to
-    be right.
+    Raises DataError for repeated ids and malformed lines, and for alternatives (``{ a / b }``), of which none is known
+    to be right.
     """
     lines = read_lines(path)
     if not lines:
@@ -197,7 +199,9 @@ def _read(path: Path, lines: list[str], expected: str, split: Callable[[str], Se
     for number, line in enumerate(lines, 1):
         utt_id, words = split(" ".join(line.split()))
         if not utt_id:
-            raise DataError(f"{path}:{number}: expected {expected}, found {repr(line) if line.strip() else 'an empty line'}")
+            raise DataError(
+                f"{path}:{number}: expected {expected}, found {repr(line) if line.strip() else 'an empty line'}"
+            )
         if utt_id in texts:
             raise DataError(f"{path}:{number}: {utt_id} is there twice")
         texts[utt_id] = " ".join(words.split())
