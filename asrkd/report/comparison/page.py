@@ -32,7 +32,11 @@ def sections(compared: Compared) -> list[Section]:
         return Section(name, heading, [part for part in parts if part is not None], figures)
 
     found = [
-        section("results", "Results", [tables.frames_table(compared), tables.words_table(compared)]),
+        section(
+            "results",
+            "Results",
+            [tables.frames_table(compared), tables.words_table(compared), tables.calibration_table(compared)],
+        ),
         section("transfer", "Transfer from teacher to student", [tables.transfer_table(compared)]),
         section(
             "comparisons",

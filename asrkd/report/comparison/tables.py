@@ -74,46 +74,61 @@ def _missing(compared: Compared) -> list[str]:
 
 
 def frames_table(compared: Compared) -> Table | None:
-    """Frame accuracy, calibration and agreement; None where there are no frames."""
+    """Frame accuracy; None where there are no frames."""
     if compared.frames is None:
         return None
-    with_phones, teacher = compared.phones is not None, compared.system(compared.roles.teacher)
+    with_phones = compared.phones is not None
     columns = [
         Column("System", numeric=False),
         Column("Parameters"),
         *(Column(name, "Frame accuracy, %") for name in ("all frames", INTERVAL)),
         *(Column(name, "Frame accuracy, %") for name in ("speech", INTERVAL, "phones") if with_phones),
-        *(Column(name, "ECE, %") for name in ("all frames", "speech")[: 1 + with_phones]),
-        *(Column(name, "Agreement, %") for name in ("states", "phones")[: 1 + with_phones] if teacher),
     ]
     rows = []
     for each in compared.systems:
         cells = [label(each), formats.parameters(each.parameters), *_rate(each.rates.get("frame_accuracy"))]
         if with_phones:
             cells += [*_rate(each.rates.get("speech_accuracy")), _value(each, "phone_accuracy")]
-        cells += [formats.percent(each.ece), *([formats.percent(each.speech_ece)] if with_phones else [])]
-        if teacher:
-            agreement = ["agreement", *(["phone_agreement"] if with_phones else [])]
-            cells += [formats.ABSENT if each is teacher else _value(each, measure) for measure in agreement]
         rows.append(cells)
     return Table("Frames", columns, rows, _frames_notes(compared))
 
 
 def _frames_notes(compared: Compared) -> list[str]:
     assert compared.frames
-    frames, notes = compared.frames, []
+    frames = compared.frames
     size = f"Of {formats.count(frames.frames)} frames in {formats.count(frames.utterances)} utterances"
-    if frames.speech_frames is not None:
-        size += f", {formats.count(frames.speech_frames)} of them speech: frames whose aligned phone is no silence"
-    notes.append(f"{size}. ECE: expected calibration error, how far confidence is from accuracy, in 15 bins.")
-    if compared.phones:
-        notes.append(
-            "Frame accuracy is of tied states; the column of phones counts a frame as right where the state predicted "
-            "is one of the aligned phone."
-        )
-    if compared.roles.teacher:
-        notes.append(f"Agreement: frames for which a system predicts what the teacher does, {compared.roles.teacher}.")
-    return notes
+    if frames.speech_frames is None:
+        return [f"{size}. Phones and speech frames are known given an alignment and its tied states."]
+    return [
+        f"{size}, {formats.count(frames.speech_frames)} of them speech: frames whose aligned phone is no silence. "
+        "Accuracy is of tied states; the column of phones counts a frame as right where the state predicted is one of "
+        "the aligned phone."
+    ]
+
+
+def calibration_table(compared: Compared) -> Table | None:
+    """Calibration, and agreement with the teacher; None where there are no frames."""
+    if compared.frames is None:
+        return None
+    with_phones, teacher = compared.phones is not None, compared.system(compared.roles.teacher)
+    columns = [
+        Column("System", numeric=False),
+        *(Column(name, "ECE, %") for name in ("all frames", "speech")[: 1 + with_phones]),
+        *(Column(name, "Agreement with the teacher, %") for name in ("states", INTERVAL) if teacher),
+        *(Column(name, "Agreement with the teacher, %") for name in ("phones",) if teacher and with_phones),
+    ]
+    rows = []
+    for each in compared.systems:
+        cells = [label(each), formats.percent(each.ece), *([formats.percent(each.speech_ece)] if with_phones else [])]
+        if teacher:
+            cells += _rate(None if each is teacher else each.rates.get("agreement"))
+            phones = formats.ABSENT if each is teacher else _value(each, "phone_agreement")
+            cells += [phones] if with_phones else []
+        rows.append(cells)
+    notes = ["ECE: expected calibration error, how far confidence is from accuracy, in 15 bins."]
+    if teacher:
+        notes.append(f"Agreement: frames for which a system predicts what the teacher does, {within(label(teacher))}.")
+    return Table("Calibration and agreement", columns, rows, notes)
 
 
 def transfer_table(compared: Compared) -> Table | None:
