@@ -50,7 +50,7 @@ def net_frame_scores(
         return combine(logits, 1.0, combination).cpu().numpy()
 
     extra = {"parameters": ensemble.num_parameters}
-    return _frame_scores(features, alignment, log_posteriors, work, extra=extra, temperature_sums=curve)
+    return frame_scores(features.utt_ids, alignment, log_posteriors, work, extra=extra, temperature_sums=curve)
 
 
 def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work: Path) -> dict[str, Any]:
@@ -65,8 +65,8 @@ def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work:
         joint = torch.from_numpy(tied_states.log_likelihoods(seen.load(utt_id)) + log_priors)
         return torch.log_softmax(joint, dim=-1).numpy()
 
-    return _frame_scores(
-        features,
+    return frame_scores(
+        features.utt_ids,
         alignment,
         log_posteriors,
         work,
@@ -74,8 +74,8 @@ def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work:
     )
 
 
-def _frame_scores(
-    features: FeatureDir,
+def frame_scores(
+    all_ids: Sequence[str],
     alignment: Alignment,
     log_posteriors: LogPosteriors,
     work: Path,
@@ -83,8 +83,13 @@ def _frame_scores(
     extra: dict[str, Any],
     temperature_sums: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
+    """The same of any log posteriors, given by utterance id, on those of ``all_ids`` that could be aligned.
+
+    ``extra``: figures to keep with the scores. ``temperature_sums``: summed cross-entropy at each of `TEMPERATURES`,
+    whole once all posteriors have been asked for.
+    """
     failed = set(alignment.failed)
-    utt_ids = [utt_id for utt_id in features.utt_ids if utt_id not in failed]
+    utt_ids = [utt_id for utt_id in all_ids if utt_id not in failed]
     labels = {utt: alignment.pdf_ids(utt) for utt in utt_ids}
     scores = score_frames(log_posteriors, labels, utt_ids)
     summary: dict[str, Any] = {

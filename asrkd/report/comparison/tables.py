@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from asrkd.report import formats
-from asrkd.report.comparison.schema import CLASS, Compared, ComparedSystem, Interval
+from asrkd.report.comparison.schema import CLASS, Compared, ComparedSystem, Difference, Interval, PairsTest
 from asrkd.report.tables import INTERVAL, Column, Table, system_name, within
 
 MEASURES = {
@@ -163,6 +163,16 @@ def _pair(a: str, b: str) -> str:
     return f"{system_name(a)} {formats.MINUS} {within(system_name(b))}"
 
 
+def _difference(found: Difference | None, decimals: int) -> list[str]:
+    if found is None:
+        return [formats.ABSENT] * 2
+    return [formats.points(found.difference, decimals), formats.interval(found.low, found.high, decimals)]
+
+
+def _p_values(found: Difference | PairsTest | None) -> list[str]:
+    return [formats.p_value(found.p if found else None), formats.p_value(found.p_holm if found else None)]
+
+
 def word_pairs_table(compared: Compared) -> Table | None:
     """Paired differences in word error rate, by bootstrap and by matched pairs."""
     tests = {(each.a, each.b): each for each in compared.matched_pairs}
@@ -174,13 +184,9 @@ def word_pairs_table(compared: Compared) -> Table | None:
     rows = [
         [
             _pair(each.a, each.b),
-            formats.points(each.difference, 2),
-            formats.interval(each.low, each.high, 2),
-            formats.p_value(each.p),
-            formats.p_value(each.p_holm),
-            formats.count(tests[each.a, each.b].segments),
-            formats.p_value(tests[each.a, each.b].p),
-            formats.p_value(tests[each.a, each.b].p_holm),
+            *[*_difference(each, 2), *_p_values(each)],
+            formats.count(test.segments if (test := tests.get((each.a, each.b))) else None),
+            *_p_values(test),
         ]
         for each in compared.comparisons
         if each.metric == "wer"
@@ -209,9 +215,9 @@ def frame_pairs_table(compared: Compared) -> Table | None:
     for first in (each for each in compared.comparisons if each.metric == "frame_accuracy"):
         cells = [_pair(first.a, first.b)]
         for measure in groups:
-            if each := compared.difference(first.a, first.b, measure):
-                cells += [formats.points(each.difference, 2), formats.interval(each.low, each.high, 2)]
-                cells += [formats.p_value(each.p), formats.p_value(each.p_holm)]
+            if measure in known:
+                found = compared.difference(first.a, first.b, measure)
+                cells += [*_difference(found, 2), *_p_values(found)]
         rows.append(cells)
     notes = ["More frame accuracy is better. Paired bootstrap over utterances. " + _SEVERAL.format(count=len(rows))]
     return Table("Frame accuracy", columns, rows, notes) if rows else None
@@ -230,8 +236,8 @@ def classes_table(compared: Compared) -> Table | None:
     rows = []
     for name, frames in compared.frames.classes.items():
         cells = [name.capitalize(), formats.count(frames), *(_value(each, CLASS + name) for each in scored)]
-        if student and baseline and (gain := compared.difference(student.name, baseline.name, CLASS + name)):
-            cells += [formats.points(gain.difference), formats.interval(gain.low, gain.high)]
+        if student and baseline and len(columns) > len(cells):
+            cells += _difference(compared.difference(student.name, baseline.name, CLASS + name), 1)
         rows.append(cells)
     return Table("Phone classes", columns, rows, _phone_notes(compared))
 
