@@ -11,10 +11,6 @@ MEASURES = {
     "speech_accuracy": "Frame accuracy, speech",
     "wer": "WER",
 }
-_SEVERAL = (
-    "p is two-sided; \N{LEFT DOUBLE QUOTATION MARK}Holm\N{RIGHT DOUBLE QUOTATION MARK} is p adjusted for the {count} "
-    "comparisons of this column."
-)
 _MOST_CONFUSED = 12
 
 
@@ -173,6 +169,15 @@ def _p_values(found: Difference | PairsTest | None) -> list[str]:
     return [formats.p_value(found.p if found else None), formats.p_value(found.p_holm if found else None)]
 
 
+def _on_p(count: int) -> str:
+    quoted = "\N{LEFT DOUBLE QUOTATION MARK}Holm\N{RIGHT DOUBLE QUOTATION MARK}"
+    return (
+        f"p is two-sided; {quoted} is p adjusted for the {count} comparisons of this column."
+        if count > 1
+        else ("p is two-sided.")
+    )
+
+
 def word_pairs_table(compared: Compared) -> Table | None:
     """Paired differences in word error rate, by bootstrap and by matched pairs."""
     tests = {(each.a, each.b): each for each in compared.matched_pairs}
@@ -193,7 +198,8 @@ def word_pairs_table(compared: Compared) -> Table | None:
     ]
     notes = [
         "Less WER is better. Left: paired bootstrap over utterances. Right: Gillick and Cox's matched pairs (MAPSSWE) "
-        "over stretches with errors between two or more words that all have right. " + _SEVERAL.format(count=len(rows)),
+        "over stretches with errors between two or more words that all systems of the pair have right. "
+        + _on_p(len(rows)),
     ]
     return Table("Word error rate", columns, rows, notes) if rows else None
 
@@ -219,7 +225,7 @@ def frame_pairs_table(compared: Compared) -> Table | None:
                 found = compared.difference(first.a, first.b, measure)
                 cells += [*_difference(found, 2), *_p_values(found)]
         rows.append(cells)
-    notes = ["More frame accuracy is better. Paired bootstrap over utterances. " + _SEVERAL.format(count=len(rows))]
+    notes = ["More frame accuracy is better. Paired bootstrap over utterances. " + _on_p(len(rows))]
     return Table("Frame accuracy", columns, rows, notes) if rows else None
 
 
