@@ -170,12 +170,10 @@ def _p_values(found: Difference | PairsTest | None) -> list[str]:
 
 
 def _on_p(count: int) -> str:
+    if count == 1:
+        return "p is two-sided."
     quoted = "\N{LEFT DOUBLE QUOTATION MARK}Holm\N{RIGHT DOUBLE QUOTATION MARK}"
-    return (
-        f"p is two-sided; {quoted} is p adjusted for the {count} comparisons of this column."
-        if count > 1
-        else ("p is two-sided.")
-    )
+    return f"p is two-sided; {quoted} is p adjusted for the {count} comparisons of this column."
 
 
 def word_pairs_table(compared: Compared) -> Table | None:
