@@ -243,9 +243,11 @@ fi
 
 if at 10; then
   for part in $tests; do
-    report=$exp/report
-    if [ "$tests" != test ]; then report+=/$part; fi
+    report=$exp/report compared=$exp/compare
+    if [ "$tests" != test ]; then report+=/$part compared+=/$part; fi
+    asrkd compare --ref "$exp/data/$part" --alignment "$alignments/$part" --tied-states "$exp/tri" \
+      "$exp/eval"/*/"$part" "$compared" >/dev/null
     asrkd report --test "$part" "$exp" "$report"
-    echo "report: $report/report.html"
+    echo "report: $report/report.html  comparison: $compared/compare.html"
   done
 fi

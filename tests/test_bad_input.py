@@ -489,6 +489,8 @@ def test_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
         "decode nowhere fbank net",
         "score data nowhere",
         "frames fbank nowhere net",
+        "compare nowhere",
+        "compare --ref nowhere text",
         "choose nowhere",
     ],
 )
@@ -499,6 +501,12 @@ def test_missing_input(failing: Failing, tmp_path: Path, command: str) -> None:
 
 def test_report_of_an_empty_experiment(failing: Failing, tmp_path: Path) -> None:
     assert str(tmp_path / "nowhere") in failing("report", tmp_path / "nowhere")
+
+
+def test_hypotheses_of_another_set(failing: Failing, tmp_path: Path) -> None:
+    (tmp_path / "other.txt").write_text("12-101-0000 GOOD DAY\n")
+    error = failing("compare", "--ref", "data", f"mine={tmp_path}/other.txt")
+    assert error.startswith(f"mine ({tmp_path}/other.txt): hypothesis 12-101-0000 has no reference")
 
 
 def test_missing_configuration(failing: Failing, tmp_path: Path) -> None:

@@ -1,14 +1,14 @@
 """report.html: one page that stands alone, with style and figures inside and nothing fetched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
 
 from asrkd.report import plots
-from asrkd.report.findings import findings
+from asrkd.report.drawing import Plot
 from asrkd.report.schema import Report
-from asrkd.report.sections import environment, sections, setting, title
+from asrkd.report.sections import Page, page
 from asrkd.report.tables import Column, Table
 
 _TEMPLATE = "report.html.j2"
@@ -33,25 +33,29 @@ class Heading:
 
 
 def render_html(report: Report) -> str:
-    """The page. Text is escaped; figures come from matplotlib, which escapes its own."""
+    """The report as a page."""
+    return html_page(page(report), plots.figures(report))
+
+
+def html_page(page: Page, drawn: Mapping[str, Plot]) -> str:
+    """A page with its figures by name. Text is escaped; figures come from matplotlib, which escapes its own."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    drawn = plots.figures(report)
     shown = [
         (section, [drawn[name] for name in section.figures if name in drawn])
-        for section in sections(report)
+        for section in page.sections
         if section.tables or any(name in drawn for name in section.figures)
     ]
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    page.globals |= {"headings": headings, "widths": tail_widths, "cell": split_cell, "svg": lambda p: Markup(p.svg)}  # noqa: S704
+    engine = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    engine.globals |= {"headings": headings, "widths": tail_widths, "cell": split_cell, "svg": lambda p: Markup(p.svg)}  # noqa: S704
     source = files("asrkd.report").joinpath(_TEMPLATE).read_text(encoding="utf-8")
-    return page.from_string(source).render(
-        title=title(report),
-        setting=setting(report),
-        findings=findings(report),
+    return engine.from_string(source).render(
+        title=page.title,
+        setting=page.setting,
+        findings=page.findings,
         sections=shown,
-        environment=environment(report),
+        environment=page.environment,
     )
 
 

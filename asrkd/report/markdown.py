@@ -3,22 +3,26 @@
 import re
 from collections.abc import Sequence
 
-from asrkd.report.findings import findings
 from asrkd.report.schema import Report
-from asrkd.report.sections import environment, sections, setting, title
+from asrkd.report.sections import Page, page
 from asrkd.report.tables import Table
 
 
 def render_markdown(report: Report) -> str:
     """The report without its figures, in GitHub's Markdown."""
-    blocks = [f"# {_escape(title(report))}", f"{_escape(setting(report))}.", _escape(" ".join(findings(report)))]
-    for section in sections(report):
+    return markdown_page(page(report))
+
+
+def markdown_page(page: Page) -> str:
+    """A page without its figures."""
+    blocks = [f"# {_escape(page.title)}", f"{_escape(page.setting)}.", _escape(" ".join(page.findings))]
+    for section in page.sections:
         if section.tables:
             blocks.append(f"## {section.title}")
             blocks += [block for table in section.tables for block in _table(table, len(section.tables) > 1)]
-    if machine := environment(report):
-        blocks.append(f"Environment: {_escape(machine)}.")
-    return "\n\n".join(blocks) + "\n"
+    if page.environment:
+        blocks.append(f"Environment: {_escape(page.environment)}.")
+    return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def _table(table: Table, captioned: bool) -> list[str]:

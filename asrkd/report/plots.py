@@ -1,25 +1,19 @@
-"""The report's figures as inline SVG, the same bytes for the same report. Matplotlib is imported only to draw.
+"""The report's figures: systems, learning curves, calibration, tuning, time.
 
-Colours are Okabe and Ito's, told apart by readers with any colour vision; markers and line styles differ too, and
-text stays text, so that it takes the page's font and can be searched and read aloud.
+Colours are Okabe and Ito's, told apart by readers with any colour vision; markers and line styles differ too.
 """
 
-import io
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from asrkd.report import formats
+from asrkd.report.drawing import HALF, WIDE, Drawing, Plot, draw
 from asrkd.report.schema import Epoch, Rate, Report, System
 from asrkd.report.tables import system_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_WIDE, _HALF = 8.8, 4.3
-"""Inches: the page's whole width, and what two figures side by side get."""
 
 _GREY = "#595959"
 _STYLES = {
@@ -31,78 +25,11 @@ _STYLES = {
     "distilled_small": ("#009E73", "^", "--"),
 }
 _OTHERS = [("#56B4E9", "X", "--"), ("#E69F00", "*", ":"), ("#000000", "<", "-.")]
-_SETTINGS: Any = {
-    "svg.hashsalt": "asrkd",
-    "svg.fonttype": "none",
-    "text.parse_math": False,  # a name may hold a dollar sign
-    "font.size": 9,
-    "axes.titlesize": 9.5,
-    "axes.titlelocation": "left",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#767676",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e4e4e4",
-    "grid.linewidth": 0.7,
-    "legend.frameon": False,
-    "figure.constrained_layout.wspace": 0.06,
-    "legend.fontsize": 8.5,
-}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """``caption`` says what to look at; ``alt`` what is drawn, for who cannot see it."""
-
-    name: str
-    alt: str
-    caption: str
-    svg: str
-    half: bool
-
-
-@dataclass(frozen=True)
-class _Drawing:
-    draw: "Callable[[Report, Figure], None]"
-    size: Callable[[Report], tuple[float, float]]
-    known: Callable[[Report], bool]
-    alt: str
-    caption: str
 
 
 def figures(report: Report) -> dict[str, Plot]:
     """Every figure that the report has the data for, by name."""
-    return {
-        name: Plot(name, each.alt, each.caption, _svg(name, each, report), each.size(report)[0] < _WIDE)
-        for name, each in FIGURES.items()
-        if each.known(report)
-    }
-
-
-def _svg(name: str, drawing: _Drawing, report: Report) -> str:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    buffer = io.StringIO()
-    with rc_context(_SETTINGS):
-        figure = Figure(figsize=drawing.size(report), layout="constrained")
-        drawing.draw(report, figure)
-        # Date and the names of standards would be links, and a different byte each day.
-        figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    return _inline(buffer.getvalue(), name)
-
-
-def _inline(svg: str, name: str) -> str:
-    """A whole SVG file as an element of a page: no prolog, its ids its own, its size the page's affair."""
-    svg = svg[svg.index("<svg") :].strip()
-    svg = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", svg, count=1, flags=re.DOTALL)
-    svg = re.sub(r'\sid="([^"]+)"', rf' id="{name}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
-    svg = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{name}-\1"', svg)
-    box = re.search(r'viewBox="[^"]+"', svg)
-    assert box, "matplotlib writes a viewBox"
-    return re.sub(r"<svg[^>]*>", f'<svg {box[0]} aria-hidden="true" focusable="false">', svg, count=1)
+    return draw(FIGURES, report)
 
 
 def _teachers(names: Iterable[str]) -> list[str]:
@@ -239,50 +166,50 @@ def _draw_seconds(report: Report, figure: "Figure") -> None:
     axes.set_xlabel("Seconds")
 
 
-FIGURES: Mapping[str, _Drawing] = {
-    "systems": _Drawing(
+FIGURES: Mapping[str, Drawing[Report]] = {
+    "systems": Drawing(
         _draw_systems,
-        lambda report: (_WIDE, 0.9 + 0.42 * len(_nets(report))),
+        lambda report: (WIDE, 0.9 + 0.42 * len(_nets(report))),
         lambda report: True,
         "Frame accuracy and word error rate of every net on test with 95 % intervals, and the single nets.",
         "Look at where the distilled net lies between baseline and ensemble. Bars are 95 % intervals, hollow dots the "
         "single nets; two bars that overlap may still differ, which the paired comparisons below decide.",
     ),
-    "tuning": _Drawing(
+    "tuning": Drawing(
         _draw_tuning,
-        lambda report: (_WIDE, 2.6),
+        lambda report: (WIDE, 2.6),
         lambda report: bool(report.tuning),
         "Frame accuracy on dev against temperature, a line for each weight alpha; the chosen point is ringed.",
         "Look at how flat the lines are: the less accuracy depends on temperature and alpha, the less the choice "
         "(ringed) matters.",
     ),
-    "curves": _Drawing(
+    "curves": Drawing(
         _draw_curves,
-        lambda report: (_WIDE, 3.1),
+        lambda report: (WIDE, 3.1),
         lambda report: any(report.curves.values()),
         "Frame accuracy and cross-entropy on dev by epoch; teachers as thin lines, students as thick ones.",
         "Look at whether the students (thick) end above the teachers (thin), and whether a cross-entropy that rises "
         "again shows overfitting. The axes leave out the steep start.",
     ),
-    "reliability": _Drawing(
+    "reliability": Drawing(
         _draw_reliability,
-        lambda report: (_HALF, 4.0),
+        lambda report: (HALF, 4.0),
         lambda report: bool(report.calibration),
         "Share of frames that are right against the confidence of the prediction, with the diagonal.",
         "Look at the distance from the dotted diagonal: below it a system is surer than it is right; ECE is the mean "
         "distance.",
     ),
-    "temperature": _Drawing(
+    "temperature": Drawing(
         _draw_temperature,
-        lambda report: (_HALF, 4.0),
+        lambda report: (HALF, 4.0),
         lambda report: any(report.temperature_curves.values()),
         "Cross-entropy on test against the temperature that divides the logits, the minimum of each system ringed.",
         "Look at where each curve is lowest (ringed): a minimum right of T = 1 (dotted) means that the system is too "
         "sure of itself.",
     ),
-    "seconds": _Drawing(
+    "seconds": Drawing(
         _draw_seconds,
-        lambda report: (_WIDE, 0.7 + 0.27 * len(report.seconds)),
+        lambda report: (WIDE, 0.7 + 0.27 * len(report.seconds)),
         lambda report: bool(report.seconds),
         "Seconds of each stage as horizontal bars.",
         "Look at the longest bar: there a faster machine or more processes pay off first.",

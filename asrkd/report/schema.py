@@ -7,20 +7,22 @@ empty list or mapping, is left out of what is rendered. Keys that are not named 
 import json
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.errors import DataError
 
-_CHECKED = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+CHECKED = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
+
+Figures = TypeVar("Figures")
 
 NETS = ("baseline", "ensemble", "distilled")
 """The systems that a comparison is made of; the ``gmm`` and further students may come with them."""
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Rate:
     """A fraction on dev and on test, with the interval of the latter."""
 
@@ -30,7 +32,7 @@ class Rate:
     high: float | None = None
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Seed:
     """One single net of the baseline."""
 
@@ -40,7 +42,7 @@ class Seed:
     errors: float | None = None
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Spread:
     """Standard deviations over the seeds."""
 
@@ -48,7 +50,7 @@ class Spread:
     wer: Rate
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class CrossEntropy:
     """Nats a frame."""
 
@@ -56,7 +58,7 @@ class CrossEntropy:
     dev: float | None = None
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class System:
     """One system's figures; those of the baseline are means over its seeds."""
 
@@ -77,7 +79,7 @@ class System:
     spread: Spread | None = None
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class TransferRatio:
     """Share of the ensemble's gain in frame accuracy that the distilled net keeps; None where there is no gain.
 
@@ -90,7 +92,7 @@ class TransferRatio:
     reliable: bool = True
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Comparison:
     """``difference`` = a - b on test, from a paired bootstrap over utterances."""
 
@@ -103,7 +105,7 @@ class Comparison:
     p: float | None = None
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class SoftTargets:
     """What the archive costs and loses. ``encode_share`` is the share of the dump's time that encoding takes."""
 
@@ -116,14 +118,14 @@ class SoftTargets:
     encode_share: float | None = None
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class DataSet:
     hours: float
     utterances: int
     speakers: int
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Trial:
     """One student of the search over temperature and weight of the soft targets."""
 
@@ -133,7 +135,7 @@ class Trial:
     chosen: bool = False
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Epoch:
     epoch: float
     dev_frame_accuracy: float
@@ -142,7 +144,7 @@ class Epoch:
     learning_rate: float | None = None
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Bin:
     """Frames whose highest posterior lies in one bin: mean confidence, share that is right, number of frames."""
 
@@ -151,26 +153,26 @@ class Bin:
     count: int
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Calibration:
     ece: float
     bins: list[Bin]
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class TemperaturePoint:
     temperature: float
     cross_entropy: float
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class PaperSystem:
     name: str
     frame_accuracy: float
     wer: float
 
 
-@dataclass(frozen=True, config=_CHECKED)
+@dataclass(frozen=True, config=CHECKED)
 class Report:
     """The whole of a report.json."""
 
@@ -209,22 +211,27 @@ def parse_report(report: Mapping[str, Any]) -> Report:
     Raises DataError, naming the key, for what is missing, of a wrong type, NaN or infinite, and when the baseline,
     the ensemble or the distilled net lacks its parameters or frame accuracy.
     """
-    if not_finite := next(_not_finite(report, ""), None):
-        raise DataError(f"report: {not_finite} is not a finite number: did a training run diverge?")
-    try:
-        # Through JSON, as it will be read back: strict validation of Python objects would want dataclasses.
-        parsed = TypeAdapter(Report).validate_json(json.dumps(report))
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(_readable(part, report, first["loc"][:i]) for i, part in enumerate(first["loc"]))
-        if first["type"] == "missing":
-            raise DataError(f"report: {where} is missing: was it written by an older version?") from None
-        raise DataError(f"report: {where}: {first['msg'].lower()} (given {first['input']!r})") from None
-    except TypeError as error:
-        raise DataError(f"report: holds what JSON cannot ({error})") from None
+    parsed = parse_figures(Report, report, "report")
     for name in NETS:
         _check_net(parsed.system(name), name)
     return parsed
+
+
+def parse_figures(kind: type[Figures], figures: Mapping[str, Any], what: str) -> Figures:
+    """``figures`` as a dataclass. Raises DataError, naming the key, for what `parse_report` says of keys."""
+    if not_finite := next(_not_finite(figures, ""), None):
+        raise DataError(f"{what}: {not_finite} is not a finite number: did a training run diverge?")
+    try:
+        # Through JSON, as it will be read back: strict validation of Python objects would want dataclasses.
+        return TypeAdapter(kind).validate_json(json.dumps(figures))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(_readable(part, figures, first["loc"][:i]) for i, part in enumerate(first["loc"]))
+        if first["type"] == "missing":
+            raise DataError(f"{what}: {where} is missing: was it written by an older version?") from None
+        raise DataError(f"{what}: {where}: {first['msg'].lower()} (given {first['input']!r})") from None
+    except TypeError as error:
+        raise DataError(f"{what}: holds what JSON cannot ({error})") from None
 
 
 def _check_net(system: System | None, name: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from asrkd.report import formats, tables
+from asrkd.report.findings import findings
 from asrkd.report.schema import Report
 from asrkd.report.tables import Table
 
@@ -16,6 +17,22 @@ class Section:
     title: str
     tables: Sequence[Table] = ()
     figures: Sequence[str] = field(default=())
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page says, for Markdown and HTML alike; ``setting`` and ``environment`` are one line each, or empty."""
+
+    title: str
+    setting: str
+    findings: Sequence[str]
+    sections: Sequence[Section]
+    environment: str = ""
+
+
+def page(report: Report) -> Page:
+    """The report's."""
+    return Page(title(report), setting(report), findings(report), sections(report), environment(report))
 
 
 def title(report: Report) -> str:

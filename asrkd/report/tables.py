@@ -17,7 +17,7 @@ NAMES = {
 METRICS = {"frame_accuracy": "Frame accuracy", "wer": "WER"}
 _METRICS_PER_CENT = [f"{name}, %" for name in METRICS.values()]
 _SETS = ("train", "transfer", "dev", "test")
-_INTERVAL = "95 % interval"
+INTERVAL = "95 % interval"
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,9 @@ def system_name(name: str, report: Report | None = None) -> str:
     }.get(name, label)
 
 
-def _within(name: str) -> str:
-    """A system's name within a line: its first letter small, unless it is an abbreviation."""
-    return name if name[:2].isupper() else name[0].lower() + name[1:]
+def within(name: str) -> str:
+    """A system's name within a line: the first letter of one of ours small, unless it is an abbreviation."""
+    return name if name not in NAMES.values() or name[:2].isupper() else name[0].lower() + name[1:]
 
 
 def systems_table(report: Report) -> Table:
@@ -70,8 +70,8 @@ def systems_table(report: Report) -> Table:
     columns = [
         Column("System", numeric=False),
         Column("Parameters"),
-        *(Column(name, "Frame accuracy, %") for name in ("dev", "test", _INTERVAL)),
-        *(Column(name, "WER, %") for name in ("dev", "test", _INTERVAL)),
+        *(Column(name, "Frame accuracy, %") for name in ("dev", "test", INTERVAL)),
+        *(Column(name, "WER, %") for name in ("dev", "test", INTERVAL)),
     ]
     notes = [
         "WER: word error rate, errors over words of the whole set. Intervals are 95 % bootstrap intervals on test, "
@@ -182,11 +182,11 @@ def comparisons_table(report: Report) -> Table | None:
     columns = [
         Column("Comparison", numeric=False),
         Column("Measure", numeric=False),
-        *(Column(name) for name in ("Difference, points", _INTERVAL, "p")),
+        *(Column(name) for name in ("Difference, points", INTERVAL, "p")),
     ]
     rows = [
         [
-            f"{system_name(each.a)} {formats.MINUS} {_within(system_name(each.b))}",
+            f"{system_name(each.a)} {formats.MINUS} {within(system_name(each.b))}",
             METRICS.get(each.metric, each.metric),
             formats.points(each.difference, 2),
             formats.interval(each.low, each.high, 2),

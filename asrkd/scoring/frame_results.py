@@ -1,6 +1,11 @@
-"""frames.json: frame accuracy, cross-entropy and calibration of a system on a set, with counts by utterance."""
+"""Frame accuracy, cross-entropy and calibration of a system on a set, with counts by utterance, in frames.json.
 
-from collections.abc import Callable, Sequence
+The predictions lie beside it (`scoring.predictions`). ``tied_states`` and ``labels`` in frames.json are the hashes of
+the tree and of the alignment's pdf-ids that the scores are against: only systems that share both may be compared.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.models.saved import check_belongs, load_model
 from asrkd.scoring.frames import score_frames
+from asrkd.scoring.predictions import write_predictions
 from asrkd.targets.averaging import Combination, Ensemble, combine
 
 TEMPERATURES = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
@@ -44,7 +50,7 @@ def net_frame_scores(
         return combine(logits, 1.0, combination).cpu().numpy()
 
     extra = {"parameters": ensemble.num_parameters}
-    return _frame_scores(features, alignment, log_posteriors, work, extra=extra, temperature_sums=curve)
+    return frame_scores(features.utt_ids, alignment, log_posteriors, work, extra=extra, temperature_sums=curve)
 
 
 def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work: Path) -> dict[str, Any]:
@@ -59,8 +65,8 @@ def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work:
         joint = torch.from_numpy(tied_states.log_likelihoods(seen.load(utt_id)) + log_priors)
         return torch.log_softmax(joint, dim=-1).numpy()
 
-    return _frame_scores(
-        features,
+    return frame_scores(
+        features.utt_ids,
         alignment,
         log_posteriors,
         work,
@@ -68,8 +74,8 @@ def gmm_frame_scores(features_dir: Path, alignment_dir: Path, model: Path, work:
     )
 
 
-def _frame_scores(
-    features: FeatureDir,
+def frame_scores(
+    all_ids: Sequence[str],
     alignment: Alignment,
     log_posteriors: LogPosteriors,
     work: Path,
@@ -77,15 +83,24 @@ def _frame_scores(
     extra: dict[str, Any],
     temperature_sums: NDArray[np.float64] | None = None,
 ) -> dict[str, Any]:
+    """The same of any log posteriors, given by utterance id, on those of ``all_ids`` that could be aligned.
+
+    ``extra``: figures to keep with the scores. ``temperature_sums``: summed cross-entropy at each of `TEMPERATURES`,
+    whole once all posteriors have been asked for.
+    """
     failed = set(alignment.failed)
-    utt_ids = [utt_id for utt_id in features.utt_ids if utt_id not in failed]
-    scores = score_frames(log_posteriors, {utt: alignment.pdf_ids(utt) for utt in utt_ids}, utt_ids)
+    utt_ids = [utt_id for utt_id in all_ids if utt_id not in failed]
+    labels = {utt: alignment.pdf_ids(utt) for utt in utt_ids}
+    scores = score_frames(log_posteriors, labels, utt_ids)
     summary: dict[str, Any] = {
         **extra,
         "frame_accuracy": scores.accuracy,
         "cross_entropy": scores.nll,
         "ece": scores.calibration.expected_error,
         "frames": scores.num_frames,
+        "tied_states": alignment.tied_states,
+        "labels": labels_hash(labels),
+        "num_pdfs": alignment.num_pdfs,
     }
     details: dict[str, Any] = {
         "calibration": scores.calibration.table(),
@@ -96,6 +111,15 @@ def _frame_scores(
             {"temperature": temperature, "cross_entropy": value}
             for temperature, value in zip(TEMPERATURES, (temperature_sums / scores.num_frames).tolist(), strict=True)
         ]
+    write_predictions(work, scores.predictions)
     write_json(work / "frames.json", {**summary, **details})
     print(f"frames: accuracy {100 * scores.accuracy:.2f} % of {scores.num_frames} frames", flush=True)
     return summary
+
+
+def labels_hash(labels: Mapping[str, NDArray[np.int32]]) -> str:
+    """SHA-256 of the pdf-ids of utterances, with their ids."""
+    digest = hashlib.sha256()
+    for utt_id in sorted(labels):
+        digest.update(f"{utt_id}\0".encode() + labels[utt_id].astype("<i4").tobytes())
+    return digest.hexdigest()

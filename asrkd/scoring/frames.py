@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError, MismatchError
+from asrkd.scoring.predictions import Predictions, predictions
 
 NUM_BINS = 15
 
@@ -35,6 +36,18 @@ class Calibration:
     correct: NDArray[np.int64] = field(default_factory=lambda: np.zeros(NUM_BINS, np.int64))
     confidence: NDArray[np.float64] = field(default_factory=lambda: np.zeros(NUM_BINS))
 
+    @classmethod
+    def of(cls, confidence: NDArray[np.floating[Any]], correct: NDArray[np.bool_]) -> "Calibration":
+        """Of frames with these confidences, shape (num_frames,)."""
+        sureness = confidence.astype(np.float64)
+        # Bins are (a, b]: a confidence of 1 is in the last.
+        bins = np.clip(np.ceil(sureness * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
+        return cls(
+            np.bincount(bins, minlength=NUM_BINS),
+            np.bincount(bins[correct], minlength=NUM_BINS),
+            np.bincount(bins, weights=sureness, minlength=NUM_BINS).astype(np.float64),
+        )
+
     def __add__(self, other: "Calibration") -> "Calibration":
         return Calibration(self.count + other.count, self.correct + other.correct, self.confidence + other.confidence)
 
@@ -54,10 +67,11 @@ class Calibration:
 
 @dataclass(frozen=True)
 class FrameScores:
-    """A set's frame scores: counts by utterance id, and calibration over all frames."""
+    """A set's frame scores: counts and predictions by utterance id, and calibration over all frames."""
 
     utterances: Mapping[str, FrameCounts]
     calibration: Calibration
+    predictions: Mapping[str, Predictions]
 
     @property
     def num_frames(self) -> int:
@@ -83,7 +97,11 @@ class FrameScores:
         """Scores of two parts of a set. DataError for an utterance that is in both."""
         if shared := sorted(self.utterances.keys() & other.utterances.keys()):
             raise DataError(f"utterance {shared[0]} is scored twice")
-        return FrameScores({**self.utterances, **other.utterances}, self.calibration + other.calibration)
+        return FrameScores(
+            {**self.utterances, **other.utterances},
+            self.calibration + other.calibration,
+            {**self.predictions, **other.predictions},
+        )
 
 
 def score_frames(
@@ -92,38 +110,38 @@ def score_frames(
     utt_ids: Iterable[str],
 ) -> FrameScores:
     """Score the posteriors of ``utt_ids`` against their alignment; raises what `score_utterance` raises."""
-    utterances, calibration = {}, Calibration()
+    utterances, predicted, calibration = {}, {}, Calibration()
     for utt_id in utt_ids:
         if utt_id not in alignment:
             raise MismatchError(f"{utt_id} has no alignment: did aligning it fail, or is the alignment another set's?")
-        utterances[utt_id], part = score_utterance(utt_id, log_posteriors(utt_id), alignment[utt_id])
+        scored = score_utterance(utt_id, log_posteriors(utt_id), alignment[utt_id])
+        utterances[utt_id], part, predicted[utt_id] = scored
         calibration += part
     if not any(counts.total for counts in utterances.values()):
         raise DataError("there are no frames to score: are the utterances' ids those of the alignment?")
-    return FrameScores(utterances, calibration)
+    return FrameScores(utterances, calibration, predicted)
 
 
 def score_utterance(
     utt_id: str, log_posteriors: NDArray[np.floating[Any]], pdfs: NDArray[np.integer[Any]]
-) -> tuple[FrameCounts, Calibration]:
-    """Counts and calibration of one utterance: log posteriors (num_frames, num_pdfs), pdf-ids (num_frames,).
+) -> tuple[FrameCounts, Calibration, Predictions]:
+    """Counts, calibration and predictions of an utterance.
+
+    Log posteriors have shape (num_frames, num_pdfs), pdf-ids (num_frames,).
 
     Raises MismatchError where numbers of frames or pdfs differ, DataError for what can't be log posteriors.
     """
     validate(utt_id, log_posteriors, pdfs)
-    predicted = log_posteriors.argmax(axis=1)
+    best = log_posteriors.argmax(axis=1)
     frames = np.arange(len(pdfs))
-    confidence = np.exp(log_posteriors[frames, predicted].astype(np.float64))
-    correct = predicted == pdfs
+    confidence = np.minimum(np.exp(log_posteriors[frames, best].astype(np.float64)), 1.0)
+    correct = best == pdfs
     nll = -log_posteriors[frames, pdfs].astype(np.float64).sum()
-    # Bins are (a, b]: a confidence of 1 is in the last.
-    bins = np.clip(np.ceil(confidence * NUM_BINS).astype(np.int64) - 1, 0, NUM_BINS - 1)
-    calibration = Calibration(
-        np.bincount(bins, minlength=NUM_BINS),
-        np.bincount(bins[correct], minlength=NUM_BINS),
-        np.bincount(bins, weights=confidence, minlength=NUM_BINS).astype(np.float64),
+    return (
+        FrameCounts(int(correct.sum()), len(pdfs), float(nll)),
+        Calibration.of(confidence, correct),
+        predictions(best, confidence, log_posteriors.shape[1]),
     )
-    return FrameCounts(int(correct.sum()), len(pdfs), float(nll)), calibration
 
 
 def validate(utt_id: str, log_posteriors: NDArray[np.floating[Any]], pdfs: NDArray[np.integer[Any]]) -> None:

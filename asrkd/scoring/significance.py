@@ -1,4 +1,4 @@
-"""Is a difference more than chance? Paired bootstrap over utterances, and a matched-pairs test.
+"""Is a difference more than chance? Paired bootstrap over utterances; `scoring.matched_pairs` has the other test.
 
 Bisani and Ney 2004, "Bootstrap estimates for confidence intervals in ASR performance evaluation": utterances, not
 words or frames, are drawn with replacement, since errors within one are not independent; a rate is a ratio of sums;
@@ -6,7 +6,6 @@ all systems are scored on the same draws, so what they share cancels in a differ
 resampled values (95 %), and p-values are two-sided and agree with them: p < 0.05 where the interval leaves out 0.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -110,23 +109,6 @@ class PairedBootstrap:
             raise DataError(f"no scores of system {unknown[0]!r}; there are {', '.join(self.systems)}")
         columns = [self.systems.index(name) for name in systems]
         return float(self._rates[columns].mean()), self._resampled[:, columns].mean(axis=1)
-
-
-def matched_pairs(first: Mapping[str, float], second: Mapping[str, float]) -> float:
-    """Two-sided p-value of there being no difference in errors per utterance, by the normal approximation.
-
-    Gillick and Cox 1989, "Some statistical issues in the comparison of speech recognition algorithms": the matched-
-    pairs test, with whole utterances as the segments whose errors are taken for independent.
-    """
-    if difference := sorted(first.keys() ^ second.keys()):
-        raise MismatchError(f"{difference[0]} is scored in only one of the two systems: were both scored on one set?")
-    if len(first) < 2:
-        raise DataError(f"{len(first)} utterances are too few for a matched-pairs test")
-    differences = np.array([first[utt_id] - second[utt_id] for utt_id in sorted(first)], dtype=np.float64)
-    mean, deviation = float(differences.mean()), float(differences.std(ddof=1))
-    if deviation == 0:
-        return 1.0 if mean == 0 else 0.0
-    return math.erfc(abs(mean) * math.sqrt(len(differences)) / deviation / math.sqrt(2))
 
 
 def validate(numerators: Mapping[str, Mapping[str, float]], denominators: Mapping[str, float]) -> None:

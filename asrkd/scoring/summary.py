@@ -239,7 +239,7 @@ def _seconds(experiment: Path) -> dict[str, float]:
     seconds: dict[str, float] = dict.fromkeys(ORDER, 0.0)
     for path in sorted(experiment.rglob("stage.json")):
         description = read_json(path)
-        if description["stage"] == "report":
+        if description["stage"] in ("report", "compare"):
             continue
         name = str(path.parent.relative_to(experiment).parts[0])
         seconds[name] = round(seconds.get(name, 0.0) + description["seconds"], 2)

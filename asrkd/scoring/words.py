@@ -6,12 +6,15 @@ rate is the sum of errors over the sum of words (never a mean over utterances), 
 alignment of each utterance is one of least edit distance (Levenshtein 1966), through jiwer.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jiwer
+import numpy as np
+from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_lines
@@ -48,9 +51,14 @@ class WordCounts:
 
 @dataclass(frozen=True)
 class WordErrors:
-    """A set's word errors: counts by utterance id, in the references' order, and the ids that had no hypothesis."""
+    """A set's word errors by utterance id, in the references' order, and the ids that had no hypothesis.
+
+    ``places`` says where the errors are, int64 of shape (2 * words + 1,): at odd indices whether that word of the
+    reference is wrong, at even ones how many words were inserted before the word that follows.
+    """
 
     utterances: Mapping[str, WordCounts]
+    places: Mapping[str, NDArray[np.int64]]
     missing: tuple[str, ...] = ()
 
     @property
@@ -84,7 +92,10 @@ def score_words(references: Mapping[str, str], hypotheses: Mapping[str, str]) ->
         [" ".join(hypotheses.get(utt_id, "").split()) for utt_id in ids],
     )
     counts = {utt_id: _counts(chunks) for utt_id, chunks in zip(ids, compared.alignments, strict=True)}
-    return WordErrors(counts, tuple(utt_id for utt_id in ids if utt_id not in hypotheses))
+    places = {
+        utt_id: _places(chunks, counts[utt_id].words) for utt_id, chunks in zip(ids, compared.alignments, strict=True)
+    }
+    return WordErrors(counts, places, tuple(utt_id for utt_id in ids if utt_id not in hypotheses))
 
 
 def _counts(chunks: list[Any]) -> WordCounts:
@@ -94,6 +105,16 @@ def _counts(chunks: list[Any]) -> WordCounts:
             chunk.ref_end_idx - chunk.ref_start_idx, chunk.hyp_end_idx - chunk.hyp_start_idx
         )
     return WordCounts(**counts)
+
+
+def _places(chunks: list[Any], words: int) -> NDArray[np.int64]:
+    places = np.zeros(2 * words + 1, np.int64)
+    for chunk in chunks:
+        if chunk.type == "insert":
+            places[2 * chunk.ref_start_idx] += chunk.hyp_end_idx - chunk.hyp_start_idx
+        elif chunk.type != "equal":
+            places[2 * chunk.ref_start_idx + 1 : 2 * chunk.ref_end_idx : 2] = 1
+    return places
 
 
 def validate(references: Mapping[str, str], hypotheses: Mapping[str, str]) -> None:
@@ -146,12 +167,42 @@ def _case(words: set[str]) -> str:
 
 def read_text(path: Path) -> dict[str, str]:
     """``{utt_id: words}`` of a text or hyp.txt; a line with an id alone has no words. DataError for repeated ids."""
+    return _read(path, read_lines(path), "`utt_id WORDS`", lambda line: line.partition(" ")[::2])
+
+
+def read_transcript_file(path: Path) -> dict[str, str]:
+    """The same of a Kaldi text or, where every line ends in ``(utt_id)``, of a NIST .trn file.
+
+    Raises DataError for repeated ids and malformed lines, and for alternatives (``{ a / b }``), of which none is known
+    to be right.
+    """
+    lines = read_lines(path)
+    if not lines:
+        raise DataError(f"{path} is empty: is it the right file?")
+    if path.suffix != ".trn" and not all(_TRN.fullmatch(line) for line in lines):
+        return read_text(path)
+    if alternatives := [number for number, line in enumerate(lines, 1) if {"{", "/", "}"} <= set(line.split())]:
+        raise DataError(f"{path}:{alternatives[0]}: has alternatives ({{ a / b }}): write one of them")
+    return _read(path, lines, "`WORDS (utt_id)`", _trn_line)
+
+
+_TRN = re.compile(r"(.*?)\(([^\s()]+)\)\s*")
+
+
+def _trn_line(line: str) -> Sequence[str]:
+    match = _TRN.fullmatch(line)
+    return (match[2], match[1]) if match else ("", "")
+
+
+def _read(path: Path, lines: list[str], expected: str, split: Callable[[str], Sequence[str]]) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for number, line in enumerate(read_lines(path), 1):
-        fields = line.split()
-        if not fields:
-            raise DataError(f"{path}:{number}: expected `utt_id WORDS`, found an empty line")
-        if fields[0] in texts:
-            raise DataError(f"{path}:{number}: {fields[0]} is there twice")
-        texts[fields[0]] = " ".join(fields[1:])
+    for number, line in enumerate(lines, 1):
+        utt_id, words = split(" ".join(line.split()))
+        if not utt_id:
+            raise DataError(
+                f"{path}:{number}: expected {expected}, found {repr(line) if line.strip() else 'an empty line'}"
+            )
+        if utt_id in texts:
+            raise DataError(f"{path}:{number}: {utt_id} is there twice")
+        texts[utt_id] = " ".join(words.split())
     return texts

@@ -2,13 +2,27 @@
 
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError, MismatchError
 from asrkd.core.stage import Stage
-from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, one_source, path, stage, where
+from asrkd.verbs.verb import (
+    DATA,
+    FEATURES,
+    MODELS,
+    OUTPUT,
+    REPEATED,
+    Argument,
+    Section,
+    Verb,
+    one_source,
+    path,
+    stage,
+    where,
+)
 
 
 def plan_decode(arguments: Namespace, section: Section) -> Stage:
@@ -91,12 +105,37 @@ def plan_frames(arguments: Namespace, section: Section) -> Stage:
         return net_frame_scores(arguments.features, arguments.alignment, arguments.models, work)
 
     inputs = [arguments.features, arguments.alignment, *arguments.models, arguments.gmm]
-    return stage(arguments, {}, inputs, run, gmm=bool(arguments.gmm))
+    return stage(arguments, {}, inputs, run, version=2, gmm=bool(arguments.gmm))
+
+
+def plan_compare(arguments: Namespace, section: Section) -> Stage:
+    from asrkd.scoring.systems import assign_roles, locate
+
+    systems = locate(arguments.systems)
+    names = [system.name for system in systems]
+    roles = assign_roles(names, arguments.baseline, arguments.teacher, arguments.student)
+    against = (arguments.ref, arguments.alignment, arguments.tied_states, arguments.phone_classes)
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.report.comparison import render_comparison
+        from asrkd.scoring.compare import Against, compare
+
+        render_comparison(compare(systems, roles, Against(*against)), work)
+        print((work / "compare.md").read_text(encoding="utf-8"))
+        return {"systems": len(systems)}
+
+    inputs = [*against, *(path for system in systems for path in system.inputs)]
+    given = {
+        name: path is not None for name, path in zip(("ref", "alignment", "states", "classes"), against, strict=True)
+    }
+    halves = [[system.name, bool(system.hypotheses), bool(system.frames)] for system in systems]
+    return stage(arguments, {}, inputs, run, systems=halves, roles=asdict(roles), **given)
 
 
 def plan_report(arguments: Namespace, section: Section) -> Stage:
     stages = {path.parent for path in arguments.experiment.rglob("stage.json")}
-    reports = {arguments.output, *(path.parent for path in arguments.experiment.rglob("report.json"))}
+    pages = ("report.json", "compare.json")
+    reports = {arguments.output, *(path.parent for name in pages for path in arguments.experiment.rglob(name))}
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.report import render
@@ -110,6 +149,10 @@ def plan_report(arguments: Namespace, section: Section) -> Stage:
 
     test = "" if arguments.test == "test" else arguments.test
     return stage(arguments, section, sorted(stages - reports), run, test=test)
+
+
+def _role(name: str, text: str, **options: Any) -> Argument:
+    return (name,), {"metavar": "NAME", "help": text, **options}
 
 
 VERBS: Sequence[Verb] = (
@@ -153,6 +196,35 @@ VERBS: Sequence[Verb] = (
             path("--gmm", "tied-state model whose GMM to score, on MFCC"),
         ],
         plan_frames,
+    ),
+    Verb(
+        "compare",
+        "Compare finished systems on one set: frames, words, phones, and whether differences are more than chance",
+        "asrkd compare --ref exp/mini/data/test --alignment exp/mini/ali/test --tied-states exp/mini/tri "
+        "exp/mini/eval/*/test exp/mini/compare\n"
+        "  asrkd compare --ref data/test/text kaldi=exp/tdnn/decode_test/scoring/10.txt other.trn exp/compare",
+        None,
+        [
+            (
+                ("systems",),
+                {"nargs": "+", "metavar": "[NAME=]SYSTEM", "help": "folder eval/SYSTEM/SET, or file of hypotheses"},
+            ),
+            OUTPUT,
+            path("--ref", "references of the words: a data dir, or a file (text or .trn)"),
+            path(
+                "--alignment", "alignment folder that the frames were scored against: phones, and speech frames alone"
+            ),
+            path("--tied-states", "tied-state model of that alignment"),
+            path("--phone-classes", "file of lines `class phone phone ...` (default: classes of the ARPAbet)"),
+            _role(
+                "--baseline",
+                "the baseline; of several, their mean (default: baseline, else all of teacher.N)",
+                **REPEATED,
+            ),
+            _role("--teacher", "what was distilled (default: ensemble)"),
+            _role("--student", "what it was distilled into (default: distilled...)", **REPEATED),
+        ],
+        plan_compare,
     ),
     Verb(
         "report",

@@ -15,6 +15,7 @@ from typing import Any
 import jiwer
 import pytest
 
+from asrkd.lang.phone_classes import CLASSES
 from tests.recipes.tiny import ROOT, Recipe, environment, run_mini
 
 # ----------------------------------------------------------------------------------------------------- the report
@@ -136,6 +137,25 @@ def test_report_page_stands_alone(recipe: Recipe) -> None:
     assert "@import" not in page
     assert str(recipe.exp) not in page
     assert (recipe.exp / "report/report.md").read_text() in recipe.output
+
+
+def test_comparison_has_the_figures_of_the_report(recipe: Recipe) -> None:
+    compared = json.loads((recipe.exp / "compare/compare.json").read_text())
+    assert compared["roles"] == {
+        "baseline": ["teacher.1", "teacher.2"],
+        "teacher": "ensemble",
+        "students": ["distilled", "distilled_small"],
+    }
+    rates = {system["name"]: system["rates"] for system in compared["systems"]}
+    for system in recipe.report["systems"]:
+        for measure in ("frame_accuracy", "wer"):
+            ours, theirs = rates[system["name"]][measure], system[measure]
+            assert [ours[key] for key in ("value", "low", "high")] == pytest.approx(
+                [theirs[key] for key in ("test", "low", "high")]
+            )
+    assert 0 < rates["distilled"]["speech_accuracy"]["value"] < 1
+    assert set(compared["frames"]["classes"]) == {*CLASSES}
+    assert (recipe.exp / "compare/compare.html").is_file()
 
 
 @pytest.mark.parametrize(

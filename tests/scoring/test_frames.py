@@ -14,9 +14,11 @@ def _log(rows: list[list[float]]) -> NDArray[np.float32]:
 
 def test_counts_by_hand() -> None:
     posteriors = _log([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.25, 0.25, 0.5]])
-    counts, calibration = score_utterance("u", posteriors, np.array([0, 2, 2], dtype=np.int32))
+    counts, calibration, predicted = score_utterance("u", posteriors, np.array([0, 2, 2], dtype=np.int32))
     assert (counts.correct, counts.total) == (2, 3)
     assert counts.nll == pytest.approx(-np.log(0.7 * 0.3 * 0.5), rel=1e-6)
+    assert predicted["pdf"].tolist() == [0, 1, 2]
+    assert predicted["confidence"] == pytest.approx([0.7, 0.6, 0.5], rel=1e-3)
     # Each confidence has a bin of its own: |1 - 0.7| + |0 - 0.6| + |1 - 0.5|, a third of it.
     assert calibration.expected_error == pytest.approx(1.4 / 3, rel=1e-6)
     assert calibration.table() == [
@@ -51,6 +53,7 @@ def test_parts_add_up_to_the_whole() -> None:
     whole = score_frames(tables.__getitem__, alignment, "abc")
     parts = score_frames(tables.__getitem__, alignment, "a") + score_frames(tables.__getitem__, alignment, "bc")
     assert parts.utterances == whole.utterances
+    assert all((parts.predictions[utt] == whole.predictions[utt]).all() for utt in "abc")
     assert parts.calibration.expected_error == pytest.approx(whole.calibration.expected_error)
     with pytest.raises(DataError, match="b is scored twice"):
         whole + score_frames(tables.__getitem__, alignment, "b")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.scoring.significance import PairedBootstrap, matched_pairs
+from asrkd.scoring.significance import PairedBootstrap
 
 
 def _by_utterance(values: np.ndarray) -> dict[str, float]:
@@ -81,7 +81,6 @@ def test_equal_systems_do_not_differ() -> None:
     boot = _bootstrap(words, a=errors, b=errors)
     assert boot.difference("a", "b").p_value == 1
     assert boot.difference("a", "b").low == boot.difference("a", "b").high == 0
-    assert matched_pairs(_by_utterance(errors), _by_utterance(errors)) == 1
 
 
 def test_difference_is_antisymmetric() -> None:
@@ -158,24 +157,6 @@ def test_same_seed_same_numbers_and_frozen_values() -> None:
     assert first.high == pytest.approx(0.14803500083934867, abs=1e-12)
 
 
-def test_matched_pairs_closed_form() -> None:
-    """Differences 1, 1, 1, -1: mean 0.5, deviation 1, z = 1."""
-    p_value = matched_pairs(dict.fromkeys("abcd", 2) | {"d": 0}, dict.fromkeys("abcd", 1))
-    assert p_value == pytest.approx(0.31731050786291415)
-
-
-def test_matched_pairs_of_a_constant_difference() -> None:
-    assert matched_pairs({"a": 2, "b": 2}, {"a": 1, "b": 1}) == 0
-
-
-def test_matched_pairs_and_bootstrap_agree_on_a_large_set() -> None:
-    rng = np.random.default_rng(10)
-    words = np.full(2000, 20)
-    a, b = rng.binomial(words, 0.105), rng.binomial(words, 0.1)
-    bootstrap = _bootstrap(words, 10_000, a=a, b=b).difference("a", "b").p_value
-    assert bootstrap == pytest.approx(matched_pairs(_by_utterance(a), _by_utterance(b)), abs=0.02)
-
-
 def test_ten_thousand_resamples_of_five_hundred_utterances_are_quick() -> None:
     words = np.full(500, 20)
     start = time.perf_counter()
@@ -188,19 +169,12 @@ def test_systems_scored_on_other_utterances() -> None:
         PairedBootstrap({"a": {"u": 1, "v": 1}, "b": {"u": 1}}, {"u": 5, "v": 5})
     with pytest.raises(MismatchError, match="scored, but not in the set"):
         PairedBootstrap({"a": {"u": 1, "v": 1}}, {"u": 5})
-    with pytest.raises(MismatchError, match="v is scored in only one"):
-        matched_pairs({"u": 1, "v": 1}, {"u": 1})
 
 
 @pytest.mark.parametrize("denominators", [{}, {"u": 0.0}])
 def test_nothing_to_resample(denominators: dict[str, float]) -> None:
     with pytest.raises(DataError, match="nothing to resample"):
         PairedBootstrap({}, denominators)
-
-
-def test_one_utterance_is_too_few_for_pairs() -> None:
-    with pytest.raises(DataError, match="too few"):
-        matched_pairs({"u": 1}, {"u": 2})
 
 
 def test_unknown_system() -> None:
