@@ -1,6 +1,6 @@
 """report.html: one page that stands alone, with style and figures inside and nothing fetched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import groupby
@@ -8,7 +8,8 @@ from itertools import groupby
 from asrkd.report import plots
 from asrkd.report.findings import findings
 from asrkd.report.schema import Report
-from asrkd.report.sections import environment, sections, setting, title
+from asrkd.report.sections import Section, environment, sections, setting, title
+from asrkd.report.sweep_plots import study_figures
 from asrkd.report.tables import Column, Table
 
 _TEMPLATE = "report.html.j2"
@@ -33,25 +34,38 @@ class Heading:
 
 
 def render_html(report: Report) -> str:
-    """The page. Text is escaped; figures come from matplotlib, which escapes its own."""
+    """The page."""
+    drawn = plots.figures(report)
+    if report.sweep:
+        drawn |= study_figures(report.sweep)
+    return render_page(
+        title(report), setting(report), findings(report), sections(report), drawn, machine=environment(report)
+    )
+
+
+def render_page(
+    heading: str,
+    line: str,
+    sentences: Sequence[str],
+    parts: Sequence[Section],
+    drawn: Mapping[str, plots.Plot],
+    *,
+    machine: str = "",
+) -> str:
+    """A page of sections. Text is escaped; figures come from matplotlib, which escapes its own."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    drawn = plots.figures(report)
     shown = [
         (section, [drawn[name] for name in section.figures if name in drawn])
-        for section in sections(report)
+        for section in parts
         if section.tables or any(name in drawn for name in section.figures)
     ]
     page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     page.globals |= {"headings": headings, "widths": tail_widths, "cell": split_cell, "svg": lambda p: Markup(p.svg)}  # noqa: S704
     source = files("asrkd.report").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     return page.from_string(source).render(
-        title=title(report),
-        setting=setting(report),
-        findings=findings(report),
-        sections=shown,
-        environment=environment(report),
+        title=heading, setting=line, findings=sentences, sections=shown, environment=machine
     )
 
 

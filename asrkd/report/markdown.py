@@ -5,18 +5,25 @@ from collections.abc import Sequence
 
 from asrkd.report.findings import findings
 from asrkd.report.schema import Report
-from asrkd.report.sections import environment, sections, setting, title
+from asrkd.report.sections import Section, environment, sections, setting, title
 from asrkd.report.tables import Table
 
 
 def render_markdown(report: Report) -> str:
     """The report without its figures, in GitHub's Markdown."""
-    blocks = [f"# {_escape(title(report))}", f"{_escape(setting(report))}.", _escape(" ".join(findings(report)))]
-    for section in sections(report):
+    return render_text(title(report), setting(report), findings(report), sections(report), environment(report))
+
+
+def render_text(heading: str, line: str, sentences: Sequence[str], parts: Sequence[Section], machine: str = "") -> str:
+    """Sections' tables; `html.render_page` says what the rest is."""
+    blocks = [f"# {_escape(heading)}", f"{_escape(line)}."]
+    if sentences:
+        blocks.append(_escape(" ".join(sentences)))
+    for section in parts:
         if section.tables:
             blocks.append(f"## {section.title}")
             blocks += [block for table in section.tables for block in _table(table, len(section.tables) > 1)]
-    if machine := environment(report):
+    if machine:
         blocks.append(f"Environment: {_escape(machine)}.")
     return "\n\n".join(blocks) + "\n"
 

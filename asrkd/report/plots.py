@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asrkd.report import formats
@@ -30,7 +31,8 @@ _STYLES = {
     "distilled_labelled": ("#CC79A7", "P", "--"),
     "distilled_small": ("#009E73", "^", "--"),
 }
-_OTHERS = [("#56B4E9", "X", "--"), ("#E69F00", "*", ":"), ("#000000", "<", "-.")]
+_OTHERS = [("#56B4E9", "X", "--"), ("#E69F00", "*", ":"), ("#000000", "<", "-."), ("#0072B2", "o", "-")]
+_OTHERS += [("#D55E00", "D", "--"), ("#009E73", "^", "-.")]
 _SETTINGS: Any = {
     "svg.hashsalt": "asrkd",
     "svg.fonttype": "none",
@@ -74,20 +76,31 @@ class _Drawing:
 def figures(report: Report) -> dict[str, Plot]:
     """Every figure that the report has the data for, by name."""
     return {
-        name: Plot(name, each.alt, each.caption, _svg(name, each, report), each.size(report)[0] < _WIDE)
+        name: _plot(name, partial(each.draw, report), each.size(report), each.alt, each.caption)
         for name, each in FIGURES.items()
         if each.known(report)
     }
 
 
-def _svg(name: str, drawing: _Drawing, report: Report) -> str:
+def plot(
+    name: str, draw: "Callable[[Figure], None]", height: float, *, alt: str, caption: str, half: bool = False
+) -> Plot:
+    """What ``draw`` draws on a figure of ``height`` inches, as wide as the page or half of it."""
+    return _plot(name, draw, (_HALF if half else _WIDE, height), alt, caption)
+
+
+def _plot(name: str, draw: "Callable[[Figure], None]", size: tuple[float, float], alt: str, caption: str) -> Plot:
+    return Plot(name, alt, caption, _svg(name, draw, size), size[0] < _WIDE)
+
+
+def _svg(name: str, draw: "Callable[[Figure], None]", size: tuple[float, float]) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
     with rc_context(_SETTINGS):
-        figure = Figure(figsize=drawing.size(report), layout="constrained")
-        drawing.draw(report, figure)
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
         # Date and the names of standards would be links, and a different byte each day.
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _inline(buffer.getvalue(), name)
@@ -129,6 +142,11 @@ def _style(name: str, index: int = 0) -> dict[str, Any]:
 def _nets(report: Report) -> list[System]:
     """All but the GMM, which lies so far from the nets that it would press them together."""
     return [system for system in report.systems if system.name != "gmm"]
+
+
+def plain_style(index: int) -> dict[str, Any]:
+    """Colour, marker and line of what is no system: another for each ``index``."""
+    return _style("", index)
 
 
 def _draw_systems(report: Report, figure: "Figure") -> None:
