@@ -35,6 +35,9 @@ SHORT: Mapping[str, Sequence[str]] = {
 ``num_teachers`` how many teachers are averaged, from the first on."""
 
 
+MEASURES = ("parameters", "bytes_per_frame")
+
+
 @dataclass(frozen=True, config=STRICT)
 class StudyConfig:
     """One question: every combination of the values of ``grid``, with every seed.
@@ -140,6 +143,7 @@ class Planner:
         for name, config in self.sweep.studies.items():
             where = f"{self.where}: studies.{name}"
             _check_name(name, where)
+            _check_against(config, where)
             rows = []
             for labels, settings in _points(config, where):
                 folder = f"{name}/{_slug(','.join(f'{axis}={value}' for axis, value in labels.items()))}"
@@ -258,6 +262,14 @@ def _check_settings(settings: Settings, where: str) -> None:
             raise ConfigError(
                 f"{where}: unknown setting {name!r}{nearest(name, [*SHORT, 'train.KEY', 'posteriors.KEY'])}"
             )
+
+
+def _check_against(config: StudyConfig, where: str) -> None:
+    known = [*MEASURES, *config.grid]
+    if config.against and config.against not in known:
+        raise ConfigError(
+            f"{where}: against: {config.against!r} is neither measure nor axis{nearest(config.against, known)}"
+        )
 
 
 def _references(config: StudyConfig, rows: Sequence[Row], where: str) -> list[int | None]:

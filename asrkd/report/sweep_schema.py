@@ -81,7 +81,11 @@ class Sweep:
     @property
     def setting(self) -> str:
         """One line on what was run."""
-        return f"{len(self.studies)} studies, {len(self.trials)} trained nets, test set {self.test_part}"
+        hours = sum(trial["seconds"] for trial in self.trials) / 3600
+        return (
+            f"{len(self.studies)} studies, {len(self.trials)} trained nets, {hours:.1f} hours of one process, "
+            f"test set {self.test_part}"
+        )
 
     @property
     def findings(self) -> list[str]:
