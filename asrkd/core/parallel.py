@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import redirect_stderr, redirect_stdout
@@ -113,7 +113,7 @@ class Task:
     after: Sequence[str] = ()
 
 
-def run_tasks(tasks: Sequence[Task], jobs: int = 1) -> Iterator[tuple[Task, str]]:
+def run_tasks(tasks: Sequence[Task], jobs: int = 1) -> Generator[tuple[Task, str], None, None]:
     """Run each task in a process of its own, ``jobs`` at a time, one thread each; yield each that ends, and its error.
 
     The error is one line, empty where there was none. What comes after a failed task is not run, and fails too; all
@@ -169,7 +169,7 @@ def _error_of(task: Task, process: multiprocessing.process.BaseProcess, receiver
             pass
     if process.exitcode and process.exitcode < 0:
         return f"its process was killed (signal {-process.exitcode}): out of memory? Try fewer jobs"
-    return f"a fault of the program, which {task.log} holds" if process.exitcode else ""
+    return f"a fault of the program: {task.log} says where" if process.exitcode else ""
 
 
 def _progress(results: Iterable[Any], total: int, description: str) -> Iterable[Any]:

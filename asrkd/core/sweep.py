@@ -162,10 +162,10 @@ class Planner:
         if chosen not in self.recipe:
             raise ConfigError(f"{where}: there is no section {chosen!r}{nearest(chosen, list(self.recipe))}")
         base = {"train": section(self.recipe, chosen), "posteriors": section(self.recipe, "posteriors")}
-        config = json.loads(json.dumps(base))
+        config = _whole(base)
         for short, value in settings.items():
             for key in SHORT.get(short, (short,)):
-                put(config, key, value, where)
+                put(config, key, _whole(value), where)
         train, posteriors = config["train"], config["posteriors"]
         if not self.is_soft(train):
             return Trial(name, chosen, train, None, words)
@@ -175,7 +175,7 @@ class Planner:
         loss = train["loss"]
         if loss.get("alpha") == 0 and "temperature" in base["posteriors"]:
             # No weight on the soft targets: any do, and so one net stands for all.
-            posteriors, num_teachers = base["posteriors"], self.num_teachers
+            posteriors, num_teachers = _whole(base["posteriors"]), self.num_teachers
             loss["temperature"] = posteriors["temperature"]
         return Trial(name, chosen, train, _soft_targets(posteriors, num_teachers), words)
 
@@ -197,27 +197,23 @@ def _slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.,=_+-]+", "-", text).strip(".")
 
 
-def _canonical(value: Any) -> str:
-    """Equal text for equal values, 2 and 2.0 among them."""
-
-    def whole(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: whole(child) for key, child in value.items()}
-        if isinstance(value, list):
-            return [whole(child) for child in value]
-        return int(value) if isinstance(value, float) and value.is_integer() else value
-
-    return json.dumps(whole(value), sort_keys=True)
+def _whole(value: Any) -> Any:
+    """A copy in which 2.0 is 2: settings that mean the same are to have the same identity."""
+    if isinstance(value, dict):
+        return {key: _whole(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_whole(child) for child in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _identity(trial: Trial) -> str:
     """Equal for trials that give the same net."""
-    return _canonical([trial.train, trial.soft_targets and trial.soft_targets.name])
+    return json.dumps([trial.train, trial.soft_targets and trial.soft_targets.name], sort_keys=True)
 
 
 def _soft_targets(posteriors: Settings, num_teachers: int) -> SoftTargets:
     readable = ",".join(f"{key}={label(value)}" for key, value in sorted(posteriors.items()))
-    digest = hashlib.sha256(_canonical([posteriors, num_teachers]).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps([posteriors, num_teachers], sort_keys=True).encode()).hexdigest()[:8]
     return SoftTargets(f"{_slug(readable)[:120]},teachers={num_teachers},{digest}", posteriors, num_teachers)
 
 
