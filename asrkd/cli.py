@@ -6,6 +6,7 @@ Nothing heavy is imported before a stage is known to have work to do: a verb who
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,13 +22,13 @@ _DESCRIPTION = "Acoustic-model distillation for speech recognition: ensemble, so
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb. Returns the exit code: 0, 1 for a user's mistake, 130 for Ctrl-C."""
-    arguments = _parser().parse_args(argv)
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    arguments.plan = partial(_plan_again, parser, arguments.config)
     verb: Verb = arguments.verb
     try:
         config = merge([load_yaml(Path(path)) for path in arguments.config])
-        config = apply_overrides(config, arguments.set)
-        outcome = verb.plan(arguments, _section(config, arguments) if arguments.section is not None else config)
-        for stage in [outcome] if isinstance(outcome, Stage) else outcome or ():
+        for stage in _plan(arguments, apply_overrides(config, arguments.set)):
             run_stage(stage)
     except BrokenPipeError:
         return 1
@@ -38,6 +39,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"asrkd {verb.name}: interrupted; the same command goes on from here")
         return 130
     return 0
+
+
+def _plan(arguments: argparse.Namespace, config: Mapping[str, Any]) -> Sequence[Stage]:
+    """The stages that a verb makes."""
+    section = _section(config, arguments) if arguments.section is not None else config
+    outcome = arguments.verb.plan(arguments, section)
+    return [outcome] if isinstance(outcome, Stage) else outcome or ()
+
+
+def _plan_again(
+    parser: argparse.ArgumentParser, files: Sequence[str], argv: Sequence[str], config: Mapping[str, Any]
+) -> Stage:
+    """The one stage of another verb's command line, for a verb that is made of others: they know none but by this."""
+    arguments = parser.parse_args(argv)
+    arguments.config = files
+    (stage,) = _plan(arguments, config)
+    return stage
 
 
 def _told(error: AsrkdError | OSError) -> str:

@@ -104,14 +104,20 @@ def apply_overrides(config: Mapping[str, Any], overrides: Sequence[str]) -> dict
         name, equals, text = override.partition("=")
         if not equals or not name:
             raise ConfigError(f"--set {override!r}: expected section.key=value")
-        *parents, last = name.split(".")
-        node = result
-        for parent in parents:
-            node = node.setdefault(parent, {})
-            if not isinstance(node, dict):
-                raise ConfigError(f"--set {override!r}: {parent!r} is a value, not a section")
-        node[last] = parse_yaml(f"value: {text}", f"--set {override}")["value"]
+        value = parse_yaml(f"value: {text}", f"--set {override}")["value"]
+        put(result, name, value, f"--set {override!r}")
     return result
+
+
+def put(config: dict[str, Any], name: str, value: Any, where: str) -> None:
+    """Set the value at the dotted ``name``, in place; sections on the way are made. ``where`` names it in errors."""
+    *parents, last = name.split(".")
+    node = config
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"{where}: {parent!r} is a value, not a section")
+    node[last] = value
 
 
 def section(config: Mapping[str, Any], name: str) -> dict[str, Any]:

@@ -7,10 +7,15 @@ import operator
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from functools import reduce
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tqdm import tqdm
@@ -96,6 +101,75 @@ def each_shard(
         ) from None
     finally:
         _function = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """Work under a name, which starts once the tasks named in ``after`` have ended well; it prints to ``log``."""
+
+    name: str
+    run: Callable[[], object]
+    log: Path
+    after: Sequence[str] = ()
+
+
+def run_tasks(tasks: Sequence[Task], jobs: int = 1) -> Generator[tuple[Task, str], None, None]:
+    """Run each task in a process of its own, ``jobs`` at a time, one thread each; yield each that ends, and its error.
+
+    The error is one line, empty where there was none. What comes after a failed task is not run, and fails too; all
+    others are. The first that may start is the first of ``tasks``. Processes end with their parent.
+    """
+    context = multiprocessing.get_context("fork")
+    waiting, errors = list(tasks), dict[str, str]()
+    running: dict[int, tuple[Task, multiprocessing.process.BaseProcess, Connection]] = {}
+    try:
+        while waiting or running:
+            for task in tuple(waiting):
+                if failed := [name for name in task.after if errors.get(name)]:
+                    waiting.remove(task)
+                    errors[task.name] = f"not run, since {failed[0]} failed"
+                    yield task, errors[task.name]
+                elif len(running) < jobs and all(name in errors for name in task.after):
+                    waiting.remove(task)
+                    receiver, sender = context.Pipe(duplex=False)
+                    process = context.Process(target=_run_task, args=(task, sender, os.getpid()))
+                    process.start()
+                    sender.close()
+                    running[process.sentinel] = (task, process, receiver)
+            for sentinel in wait(list(running)):
+                ended = running.pop(int(str(sentinel)))
+                errors[ended[0].name] = _error_of(*ended)
+                yield ended[0], errors[ended[0].name]
+    finally:
+        for _, worker, _ in running.values():
+            worker.kill()
+
+
+def _run_task(task: Task, sender: Connection, parent: int) -> None:
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[name] = "1"  # of libraries that are not there yet
+    _start_worker(parent)
+    task.log.parent.mkdir(parents=True, exist_ok=True)
+    with open(task.log, "a", encoding="utf-8") as log, redirect_stdout(log), redirect_stderr(log):
+        try:
+            task.run()
+        except (AsrkdError, OSError) as error:
+            sender.send(" ".join(str(error).split()))
+        except Exception:
+            traceback.print_exc()
+            raise SystemExit(1) from None
+
+
+def _error_of(task: Task, process: multiprocessing.process.BaseProcess, receiver: Connection) -> str:
+    process.join()
+    with receiver:
+        try:
+            return str(receiver.recv())
+        except EOFError:
+            pass
+    if process.exitcode and process.exitcode < 0:
+        return f"its process was killed (signal {-process.exitcode}): out of memory? Try fewer jobs"
+    return f"a fault of the program: {task.log} says where" if process.exitcode else ""
 
 
 def _progress(results: Iterable[Any], total: int, description: str) -> Iterable[Any]:

@@ -24,6 +24,7 @@ from asrkd.core.messages import say
 
 DESCRIPTION = "stage.json"
 _STARTED = "started.json"
+_FREED = "freed"
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,27 @@ def run_stage(stage: Stage) -> bool:
     return True
 
 
+def stands(stage: Stage, or_freed: bool = False) -> bool:
+    """Whether the output is what ``stage`` would make of its inputs as they are."""
+    try:
+        description = describe(stage.output)
+        return description["key"] == stage.key() and (or_freed or not description.get(_FREED))
+    except DataError:
+        return False
+
+
+def free(folder: Path) -> None:
+    """Remove a finished stage's files, but not its description: what was made of them stands.
+
+    Its stage makes it again when it is run.
+    """
+    description = describe(folder)
+    write_json(folder / DESCRIPTION, {**description, "files": {}, _FREED: True})
+    for child in folder.iterdir():
+        if child.name != DESCRIPTION:
+            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+
+
 def describe(folder: Path) -> dict[str, Any]:
     """The description of a finished stage's folder; a DataError when it is not finished or not whole."""
     if not (folder / DESCRIPTION).is_file():
@@ -125,7 +147,7 @@ def _stands(output: Path, key: str) -> bool:
     except DataError as error:
         say(f"{error}; making it again")
         return False
-    if description["key"] != key:
+    if description["key"] != key or description.get(_FREED):
         return False
     if damage := _damage(output, description):
         say(f"{output}: {damage}; making it again")

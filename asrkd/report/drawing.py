@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -62,20 +63,25 @@ class Drawing(Generic[Data]):
 def draw(drawings: Mapping[str, Drawing[Data]], data: Data) -> dict[str, Plot]:
     """Every figure that there are the data for, by name."""
     return {
-        name: Plot(name, each.alt, each.caption, _svg(name, each, data), each.size(data)[0] < WIDE)
+        name: plot(name, partial(each.draw, data), each.size(data), alt=each.alt, caption=each.caption)
         for name, each in drawings.items()
         if each.known(data)
     }
 
 
-def _svg(name: str, drawing: Drawing[Data], data: Data) -> str:
+def plot(name: str, draw: "Callable[[Figure], None]", size: tuple[float, float], *, alt: str, caption: str) -> Plot:
+    """What ``draw`` draws on a figure of ``size``, in inches."""
+    return Plot(name, alt, caption, _svg(name, draw, size), size[0] < WIDE)
+
+
+def _svg(name: str, draw: "Callable[[Figure], None]", size: tuple[float, float]) -> str:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     buffer = io.StringIO()
     with rc_context(_SETTINGS):
-        figure = Figure(figsize=drawing.size(data), layout="constrained")
-        drawing.draw(data, figure)
+        figure = Figure(figsize=size, layout="constrained")
+        draw(figure)
         # Date and the names of standards would be links, and a different byte each day.
         figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     return _inline(buffer.getvalue(), name)

@@ -9,6 +9,7 @@ from asrkd.report import plots
 from asrkd.report.drawing import Plot
 from asrkd.report.schema import Report
 from asrkd.report.sections import Page, page
+from asrkd.report.sweep_plots import study_figures
 from asrkd.report.tables import Column, Table
 
 _TEMPLATE = "report.html.j2"
@@ -34,7 +35,8 @@ class Heading:
 
 def render_html(report: Report) -> str:
     """The report as a page."""
-    return html_page(page(report), plots.figures(report))
+    studies = study_figures(report.sweep) if report.sweep else {}
+    return html_page(page(report), plots.figures(report) | studies)
 
 
 def html_page(page: Page, drawn: Mapping[str, Plot]) -> str:

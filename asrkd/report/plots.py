@@ -24,7 +24,8 @@ _STYLES = {
     "distilled_labelled": ("#CC79A7", "P", "--"),
     "distilled_small": ("#009E73", "^", "--"),
 }
-_OTHERS = [("#56B4E9", "X", "--"), ("#E69F00", "*", ":"), ("#000000", "<", "-.")]
+_OTHERS = [("#56B4E9", "X", "--"), ("#E69F00", "*", ":"), ("#000000", "<", "-."), ("#0072B2", "o", "-")]
+_OTHERS += [("#D55E00", "D", "--"), ("#009E73", "^", "-.")]
 
 
 def figures(report: Report) -> dict[str, Plot]:
@@ -56,6 +57,11 @@ def _style(name: str, index: int = 0) -> dict[str, Any]:
 def _nets(report: Report) -> list[System]:
     """All but the GMM, which lies so far from the nets that it would press them together."""
     return [system for system in report.systems if system.name != "gmm"]
+
+
+def plain_style(index: int) -> dict[str, Any]:
+    """Colour, marker and line of what is no system: another for each ``index``."""
+    return _style("", index)
 
 
 def _draw_systems(report: Report, figure: "Figure") -> None:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.errors import DataError
+from asrkd.report.sweep_schema import Sweep
 
 CHECKED = ConfigDict(extra="ignore", strict=True, allow_inf_nan=False)
 
@@ -194,6 +195,7 @@ class Report:
     temperature_curves: dict[str, list[TemperaturePoint]] = Field(default_factory=dict)
     paper: list[PaperSystem] = Field(default_factory=list)
     environment: dict[str, str | float | None] = Field(default_factory=dict)
+    sweep: Sweep | None = None
 
     def system(self, name: str) -> System | None:
         """The system ``name``, or None."""

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from asrkd.report import formats, tables
 from asrkd.report.findings import findings
 from asrkd.report.schema import Report
+from asrkd.report.sweep_schema import Sweep, figure_name
+from asrkd.report.sweep_tables import study_table
 from asrkd.report.tables import Table
 
 
@@ -67,8 +69,16 @@ def sections(report: Report) -> list[Section]:
         section("nets", "Single nets", [tables.seeds_table(report)]),
         section("soft-targets", "Soft targets", [tables.soft_targets_table(report)]),
         section("tuning", "Tuning of temperature and alpha", [tables.tuning_table(report)], ["tuning"]),
+        *(study_sections(report.sweep) if report.sweep else ()),
         section("curves", "Learning curves", figures=["curves"]),
         section("calibration", "Calibration and temperature", figures=["reliability", "temperature"]),
         section("data", "Data", [tables.data_table(report)]),
         section("seconds", "Time", [tables.seconds_table(report)], ["seconds"]),
+    ]
+
+
+def study_sections(sweep: Sweep) -> list[Section]:
+    """One for each study."""
+    return [
+        Section(figure_name(study), study.title, [study_table(study)], [figure_name(study)]) for study in sweep.studies
     ]

@@ -71,6 +71,7 @@ class PairedBootstrap:
         """
         validate(numerators, denominators)
         self.systems = list(numerators)
+        self.num_utterances = len(denominators)
         utterances = sorted(denominators)
         over = np.array([denominators[utt_id] for utt_id in utterances], dtype=np.float64)
         counts = np.array([[numerators[name][utt_id] for utt_id in utterances] for name in self.systems], np.float64)
@@ -88,6 +89,11 @@ class PairedBootstrap:
         """Rate of ``first`` minus rate of ``second``; a sequence stands for the mean over its systems."""
         (rate_a, resampled_a), (rate_b, resampled_b) = self._of(_names(first)), self._of(_names(second))
         return _difference(rate_a - rate_b, resampled_a - resampled_b)
+
+    def standard_error(self, first: str | Sequence[str], second: str | Sequence[str] = ()) -> float:
+        """Standard deviation over the draws of a rate, or of ``first`` minus ``second``, if that is given."""
+        resampled = self._of(_names(first))[1]
+        return float((resampled - self._of(_names(second))[1] if second else resampled).std())
 
     def transfer_ratio(self, baseline: str | Sequence[str], ensemble: str, distilled: str) -> TransferRatio:
         """(distilled - baseline) / (ensemble - baseline); the baseline may be the mean over several systems."""

@@ -3,7 +3,8 @@
 Reads an experiment folder by its layout: ``eval/SYSTEM/SET/{words,frames}`` of the systems gmm, teacher.1 ...,
 ensemble, distilled, distilled_labelled (without the transfer set's unlabelled part) and distilled_small;
 ``teachers/N``, ``student``, ``student_labelled`` and ``student_small`` for their learning curves;
-``soft_targets``, ``tune`` and all stages' descriptions. The baseline is the mean over the teachers.
+``soft_targets``, ``tune`` and all stages' descriptions; ``study/sweep.json``, where `asrkd sweep` has been run. The
+baseline is the mean over the teachers.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,6 +59,9 @@ ORDER = (
     ),
     *("chosen", "soft_targets", "student", "student_labelled", "student_small", "eval"),
 )
+
+STUDY = "study"
+"""The sweep whose results the report holds, and whose time is no part of the pipeline's."""
 
 PAPER = (
     {"name": "baseline", "frame_accuracy": 0.589, "wer": 0.109},
@@ -117,6 +121,7 @@ def summarise(config: ReportConfig, experiment: Path, test: str = "test") -> dic
         },
         "paper": list(PAPER),
         "seconds": _seconds(experiment),
+        "sweep": _sweep(experiment, test),
         "environment": {"device": student["summary"]["device"], "torch": version("torch"), "asrkd": version("asrkd")},
     }
 
@@ -226,6 +231,12 @@ def _tuning(experiment: Path) -> list[dict[str, Any]]:
     return read_json(chosen / "tried.json") if chosen.is_dir() else []
 
 
+def _sweep(experiment: Path, test: str) -> dict[str, Any] | None:
+    results = experiment / STUDY / "sweep.json"
+    sweep = read_json(results) if results.is_file() else None
+    return sweep if sweep and sweep["test_part"] == test else None
+
+
 def _curves(experiment: Path) -> dict[str, Any]:
     folders = {f"teacher.{path.name}": path for path in sorted((experiment / "teachers").iterdir())}
     folders |= {name.replace("student", "distilled"): experiment / name for name in STUDENTS}
@@ -239,8 +250,8 @@ def _seconds(experiment: Path) -> dict[str, float]:
     seconds: dict[str, float] = dict.fromkeys(ORDER, 0.0)
     for path in sorted(experiment.rglob("stage.json")):
         description = read_json(path)
-        if description["stage"] in ("report", "compare"):
-            continue
         name = str(path.parent.relative_to(experiment).parts[0])
+        if description["stage"] in ("report", "compare") or name == STUDY:
+            continue
         seconds[name] = round(seconds.get(name, 0.0) + description["seconds"], 2)
     return {name: value for name, value in seconds.items() if value}

@@ -1,11 +1,11 @@
 """The verbs: for each its arguments, the section of the recipe that it reads, and the stage that it makes."""
 
-from asrkd.verbs import check, data, kaldi_export, kaldi_import, nets, results, states
+from asrkd.verbs import check, data, kaldi_export, kaldi_import, nets, results, states, sweep
 from asrkd.verbs.verb import Verb
 
 VERBS: tuple[Verb, ...] = (
     *(*data.VERBS, *states.VERBS, *nets.VERBS, *results.VERBS),
-    *(*kaldi_import.VERBS, *kaldi_export.VERBS, *check.VERBS),
+    *(*kaldi_import.VERBS, *kaldi_export.VERBS, *check.VERBS, *sweep.VERBS),
 )
 
 __all__ = ["VERBS", "Verb"]

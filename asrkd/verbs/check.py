@@ -69,6 +69,7 @@ SECTIONS = {
     "student": "asrkd.training.train:TrainConfig",
     "posteriors": "asrkd.targets.dump:PosteriorsConfig",
     "decode": "asrkd.decoding.config:DecodeConfig",
+    "sweep": "asrkd.core.sweep:SweepConfig",
     "report": "asrkd.scoring.summary:ReportConfig",
 }
 """Which dataclass a section of a recipe is; sections ``NAME_x`` and ``NAME2`` are further ones of the kind NAME."""

@@ -136,6 +136,9 @@ def plan_report(arguments: Namespace, section: Section) -> Stage:
     stages = {path.parent for path in arguments.experiment.rglob("stage.json")}
     pages = ("report.json", "compare.json")
     reports = {arguments.output, *(path.parent for name in pages for path in arguments.experiment.rglob(name))}
+    study = arguments.experiment / "study"  # of which its results alone are told
+    results = [path for path in (study / "sweep.json",) if path.is_file()]
+    inputs = sorted(path for path in stages - reports if study not in path.parents)
 
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.report import render
@@ -148,7 +151,7 @@ def plan_report(arguments: Namespace, section: Section) -> Stage:
         return {"systems": len(report["systems"])}
 
     test = "" if arguments.test == "test" else arguments.test
-    return stage(arguments, section, sorted(stages - reports), run, test=test)
+    return stage(arguments, section, [*inputs, *results], run, test=test)
 
 
 def _role(name: str, text: str, **options: Any) -> Argument:

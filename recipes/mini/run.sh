@@ -4,9 +4,11 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 recipe=mini
-own_options=
+own_options=study
 lexicon=data/mini/lexicon.txt lm_text=
-own_usage=
+study=false
+own_usage="  --study B         true: then the studies of recipes/mini/study.yaml, which the report holds, too (default $study)
+"
 
 make_data() {
   asrkd corpus data/mini "$exp/corpus"
@@ -15,4 +17,11 @@ make_data() {
   finish
 }
 
+settle() { [[ $study =~ ^(true|false)$ ]] || fail "--study '$study' is neither true nor false"; }
+
 . recipes/pipeline.sh
+
+if [ "$study" = true ]; then
+  asrkd sweep --config recipes/mini/study.yaml "$exp" "$exp/study"
+  asrkd report "$exp" "$exp/report"
+fi

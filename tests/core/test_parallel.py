@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrkd.core.errors import AsrkdError, DataError
-from asrkd.core.parallel import MAX_PARTS, add_up, fold_shards, map_shards, split_shards
+from asrkd.core.parallel import MAX_PARTS, Task, add_up, fold_shards, map_shards, run_tasks, split_shards
 
 
 @given(st.lists(st.integers(), max_size=30), st.integers(1, 10))
@@ -117,6 +118,77 @@ map_shards(work, range(2), 2)
         parent.kill()
         parent.wait()
     wait_until(lambda: not any(is_alive(pid) for pid in workers))
+
+
+# ------------------------------------------------------------------------------------------------------- tasks
+
+
+def outcomes(tasks: list[Task], jobs: int = 2) -> dict[str, str]:
+    return {task.name: error for task, error in run_tasks(tasks, jobs)}
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_each_task_has_a_process_of_its_own_and_its_log(tmp_path: Path, jobs: int) -> None:
+    def work(name: str) -> None:
+        print(f"{name} here")
+        (tmp_path / f"{name}.{os.getpid()}").touch()
+
+    tasks = [Task(name, partial(work, name), tmp_path / "logs" / f"{name}.log") for name in "abcd"]
+    assert outcomes(tasks, jobs) == dict.fromkeys("abcd", "")
+    pids = {int(path.suffix[1:]) for path in tmp_path.glob("?.*")}
+    assert len(pids - {os.getpid()}) == 4
+    assert (tmp_path / "logs/c.log").read_text() == "c here\n"
+
+
+def test_tasks_wait_for_those_before_them_and_the_first_that_may_start_does(tmp_path: Path) -> None:
+    def work(name: str) -> None:
+        with open(tmp_path / "order", "a") as file:
+            file.write(name)
+
+    def task(name: str, *after: str) -> Task:
+        return Task(name, partial(work, name), tmp_path / "log", after)
+
+    outcomes([task("a", "c"), task("b"), task("c"), task("d", "a", "b")], 1)
+    assert (tmp_path / "order").read_text() == "bcad"
+
+
+def test_a_failing_task_is_told_and_only_what_follows_it_is_left_out(tmp_path: Path) -> None:
+    def fail() -> None:
+        raise DataError("this\n  is broken")
+
+    def die() -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def slip() -> None:
+        raise ZeroDivisionError
+
+    log = tmp_path / "log"
+    tasks = [Task("fail", fail, log), Task("next", print, log, ["fail"]), Task("after that", print, log, ["next"])]
+    tasks += [Task("die", die, log), Task("slip", slip, tmp_path / "slip"), Task("good", print, log)]
+    assert outcomes(tasks) == {
+        "fail": "this is broken",
+        "next": "not run, since fail failed",
+        "after that": "not run, since next failed",
+        "die": "its process was killed (signal 9): out of memory? Try fewer jobs",
+        "slip": f"a fault of the program: {tmp_path / 'slip'} says where",
+        "good": "",
+    }
+    assert "ZeroDivisionError" in (tmp_path / "slip").read_text()
+
+
+def test_tasks_end_with_whoever_runs_them(tmp_path: Path) -> None:
+    def work() -> None:
+        (tmp_path / str(os.getpid())).touch()
+        time.sleep(60)
+
+    def end() -> None:
+        wait_until(lambda: any(path.name.isdecimal() for path in tmp_path.iterdir()))
+
+    running = run_tasks([Task("work", work, tmp_path / "log"), Task("end", end, tmp_path / "log")], 2)
+    assert next(running)[0].name == "end"
+    running.close()
+    (worker,) = (int(path.name) for path in tmp_path.iterdir() if path.name.isdecimal())
+    wait_until(lambda: not is_alive(worker))
 
 
 def is_alive(pid: int) -> bool:

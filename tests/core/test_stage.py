@@ -14,7 +14,7 @@ import pytest
 
 from asrkd.core.errors import DataError
 from asrkd.core.files import atomic_write
-from asrkd.core.stage import Stage, describe, input_key, run_stage
+from asrkd.core.stage import Stage, describe, free, input_key, run_stage, stands
 
 Run = Callable[[Path], Mapping[str, Any] | None]
 
@@ -43,6 +43,35 @@ def test_made_once_then_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert description["summary"] == {"answer": 42}
     assert description["files"] == {"result": 5}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input", "output"]
+
+
+def test_it_stands_while_inputs_configuration_and_files_are_the_same(tmp_path: Path) -> None:
+    assert not stands(stage(tmp_path))
+    run_stage(stage(tmp_path))
+    assert stands(stage(tmp_path, must_not_run))
+    assert not stands(stage(tmp_path, x=1))
+    (tmp_path / "output/result").write_text("cut")
+    assert not stands(stage(tmp_path))
+    (tmp_path / "input").unlink()
+    assert not stands(Stage("example", write_result, [tmp_path / "input"], tmp_path / "output", {}))
+
+
+def test_what_was_made_of_a_freed_folder_stands_and_the_folder_is_made_again_on_demand(tmp_path: Path) -> None:
+    def follower(run: Run = write_result) -> Stage:
+        return Stage("follower", run, [tmp_path / "output"], tmp_path / "second", {})
+
+    run_stage(stage(tmp_path))
+    run_stage(follower())
+    free(tmp_path / "output")
+    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == ["stage.json"]
+    assert describe(tmp_path / "output")["summary"] == {"answer": 42}
+    assert not stands(stage(tmp_path))
+    assert stands(stage(tmp_path), or_freed=True)
+    assert not stands(stage(tmp_path, x=1), or_freed=True)
+    assert not run_stage(follower(must_not_run))
+    assert run_stage(stage(tmp_path))
+    assert stands(stage(tmp_path))
+    assert not run_stage(follower(must_not_run))
 
 
 @pytest.mark.parametrize("change", ["config", "input", "version", "nested config"])

@@ -7,13 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from asrkd.core.files import atomic_write, write_json
+from asrkd.report import write_page
 from asrkd.report.comparison.page import page
 from asrkd.report.comparison.plots import FIGURES
 from asrkd.report.comparison.schema import parse_comparison
 from asrkd.report.drawing import draw
-from asrkd.report.html import html_page
-from asrkd.report.markdown import markdown_page
 
 
 def render_comparison(comparison: Mapping[str, Any], work: Path) -> None:
@@ -22,9 +20,4 @@ def render_comparison(comparison: Mapping[str, Any], work: Path) -> None:
     Raises DataError for a figure that is missing, malformed, NaN or infinite.
     """
     parsed = parse_comparison(comparison)
-    said = page(parsed)
-    markdown, html = markdown_page(said), html_page(said, draw(FIGURES, parsed))
-    write_json(work / "compare.json", comparison)
-    for name, text in (("compare.md", markdown), ("compare.html", html)):
-        with atomic_write(work / name) as file:
-            file.write(text)
+    write_page(work, "compare", comparison, page(parsed), draw(FIGURES, parsed))

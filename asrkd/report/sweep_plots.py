@@ -1,0 +1,128 @@
+"""A figure for each study: a heat map of two numeric axes, else points with their intervals."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from asrkd.report.drawing import WIDE, Plot, plot
+from asrkd.report.plots import plain_style
+from asrkd.report.sweep_schema import MEASURES, Study, StudyRow, Sweep, figure_name
+from asrkd.report.sweep_tables import axis_name
+from asrkd.report.tables import METRICS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def study_figures(sweep: Sweep) -> dict[str, Plot]:
+    """Every figure that the studies have the data for, by name."""
+    plots = [study_plot(study) for study in sweep.studies]
+    return {each.name: each for each in plots if each is not None}
+
+
+def study_plot(study: Study) -> Plot | None:
+    """The study's figure; None where it has nothing to draw."""
+    rows = [row for row in study.rows if row.dev is not None]
+    name = figure_name(study)
+    if not rows:
+        return None
+    if len(study.axes) == 2 and not study.against and all(_numbers(rows, axis) for axis in study.axes):
+        return plot(
+            name,
+            lambda figure: _draw_heat_map(study, rows, figure),
+            (WIDE, 3.2),
+            alt=f"Frame accuracy on dev for each {axis_name(study.axes[0])} and {axis_name(study.axes[1])}.",
+            caption="Look at how far the best cell (framed) is from its neighbours. Mean over seeds.",
+        )
+    against = study.against or study.axes[0]
+    if not _numbers(rows, against):
+        return None
+    shown = MEASURES.get(against, axis_name(against))
+    metrics = [metric for metric in METRICS if any(metric in row.rates for row in rows)]
+    measured = " and ".join(METRICS[metric] for metric in metrics)
+    return plot(
+        name,
+        lambda figure: _draw_points(study, rows, against, metrics, figure),
+        (WIDE, 3.6),
+        alt=f"{measured} on test against {shown.lower()}, with 95 % intervals.",
+        caption="Look at where the points stop to rise or fall by more than their bars, which cover seeds and "
+        "utterances; bars that overlap may still differ, which the differences in the table decide.",
+    )
+
+
+def _numbers(rows: Sequence[StudyRow], name: str) -> bool:
+    """Whether ``name`` is a measure or an axis of numbers, for some of the rows at least."""
+    if name not in MEASURES:
+        return all(name in row.labels and row.value(name) is not None for row in rows)
+    return any(row.value(name) is not None for row in rows)
+
+
+def _draw_heat_map(study: Study, rows: Sequence[StudyRow], figure: "Figure") -> None:
+    down, across = study.axes
+    ys, xs = (list(dict.fromkeys(row.labels[axis] for row in study.rows)) for axis in study.axes)
+    heights = [[float("nan")] * len(xs) for _ in ys]
+    for row in rows:
+        assert row.dev is not None
+        heights[ys.index(row.labels[down])][xs.index(row.labels[across])] = 100 * row.dev.estimate
+    axes = figure.subplots()
+    image = axes.imshow(heights, cmap="cividis", aspect="auto")
+    axes.set_xticks(range(len(xs)), xs)
+    axes.set_yticks(range(len(ys)), ys)
+    axes.grid(visible=False)
+    middle = sum(image.get_clim()) / 2
+    for row in rows:
+        y, x = ys.index(row.labels[down]), xs.index(row.labels[across])
+        colour = "white" if heights[y][x] < middle else "black"
+        axes.text(x, y, f"{heights[y][x]:.1f}", ha="center", va="center", color=colour)
+        if row.chosen:
+            axes.plot(x, y, "s", markersize=30, markerfacecolor="none", markeredgewidth=2, color="#D55E00")
+    axes.set(xlabel=axis_name(across), ylabel=axis_name(down))
+    axes.set_title("Frame accuracy on dev, %")
+
+
+def _draw_points(
+    study: Study, rows: Sequence[StudyRow], against: str, metrics: Sequence[str], figure: "Figure"
+) -> None:
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for axes, metric in zip(panels, metrics, strict=True):
+        _draw_metric(study, rows, against, metric, axes)
+    if panels[0].get_legend_handles_labels()[1]:
+        panels[0].legend(loc="best", fontsize=7.5)
+
+
+def _draw_metric(study: Study, rows: Sequence[StudyRow], against: str, metric: str, axes: "Axes") -> None:
+    for index, (name, members) in enumerate(_lines(study, rows, against).items()):
+        style = plain_style(index)
+        points = sorted(
+            (row for row in members if row.value(against) is not None), key=lambda row: row.value(against) or 0
+        )
+        points = [row for row in points if metric in row.rates]
+        xs = [row.value(against) or 0.0 for row in points]
+        rates = [row.rates[metric] for row in points]
+        ys = [100 * rate.estimate for rate in rates]
+        bars = [
+            [100 * (rate.estimate - (rate.low if rate.low is not None else rate.estimate)) for rate in rates],
+            [100 * ((rate.high if rate.high is not None else rate.estimate) - rate.estimate) for rate in rates],
+        ]
+        axes.errorbar(xs, ys, bars, label=name or None, capsize=2.5, elinewidth=1, markersize=5, **style)
+    if against in MEASURES:
+        axes.set_xscale("log")
+    axes.set_xlabel(MEASURES.get(against, axis_name(against)))
+    axes.set_title(f"{METRICS[metric]} on test, % ({'lower' if metric == 'wer' else 'higher'} is better)")
+
+
+def _lines(study: Study, rows: Sequence[StudyRow], against: str) -> dict[str, list[StudyRow]]:
+    """Rows by the line that they are on: of one codec's type, or of the same values of the axes that are not on x.
+
+    A numeric axis that moves a measure on x is no line of its own.
+    """
+    lines: dict[str, list[StudyRow]] = {}
+    for row in rows:
+        others = [axis for axis in study.axes if axis != against]
+        if against in MEASURES:
+            others = [axis for axis in others if row.value(axis) is None]
+        name = study.label(row, others)
+        if against == "bytes_per_frame":
+            name = name.partition(" ")[0]
+        lines.setdefault(name, []).append(row)
+    return lines

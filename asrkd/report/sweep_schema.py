@@ -1,0 +1,97 @@
+"""What sweep.json holds: figures of `asrkd sweep`, checked before anything is drawn.
+
+Rates are fractions; ``estimate`` is a mean over seeds, ``deviation`` the standard deviation over them; bounds are 95 %
+intervals that cover seeds and test utterances alike (scoring/seeds.py).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from asrkd.core.config import STRICT
+
+MEASURES = {"parameters": "Parameters", "bytes_per_frame": "Bytes a frame"}
+
+
+@dataclass(frozen=True, config=STRICT)
+class Estimate:
+    """A mean over seeds; on dev without an interval."""
+
+    estimate: float
+    deviation: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class StudyRow:
+    """A point of the grid: ``labels`` by axis; ``rates`` and ``differences`` on test by metric."""
+
+    labels: dict[str, str]
+    seeds: int
+    seeds_wanted: int
+    dev: Estimate | None
+    rates: dict[str, Estimate]
+    differences: dict[str, Estimate]
+    parameters: int | None = None
+    bytes_per_frame: float | None = None
+    kl_nats: float | None = None
+    reference: int | None = None
+    chosen: bool = False
+
+    def value(self, name: str) -> float | None:
+        """A measure of `MEASURES`, or the label of an axis as a number; None where it is none."""
+        if name in MEASURES:
+            return getattr(self, name)
+        try:
+            return float(self.labels[name])
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, config=STRICT)
+class Study:
+    """A grid and what came of it."""
+
+    name: str
+    title: str
+    axes: list[str]
+    rows: list[StudyRow]
+    against: str = ""
+
+    def varies(self, name: str) -> bool:
+        """Whether the rows differ in a measure."""
+        return len({getattr(row, name) for row in self.rows}) > 1
+
+    def label(self, row: StudyRow, axes: Sequence[str] | None = None) -> str:
+        return ", ".join(row.labels[axis] for axis in (self.axes if axes is None else axes))
+
+
+@dataclass(frozen=True, config=STRICT)
+class Sweep:
+    """The whole of a sweep.json; ``failed`` holds errors by trial."""
+
+    studies: list[Study]
+    trials: list[dict[str, Any]]
+    test_part: str = "test"
+    failed: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def setting(self) -> str:
+        """One line on what was run."""
+        hours = sum(trial["seconds"] for trial in self.trials) / 3600
+        return (
+            f"{len(self.studies)} studies, {len(self.trials)} trained nets, {hours:.1f} hours of one process, "
+            f"test set {self.test_part}"
+        )
+
+    @property
+    def findings(self) -> list[str]:
+        """What kept the studies from being whole."""
+        return [f"The trial {name} failed: {error}." for name, error in self.failed.items()]
+
+
+def figure_name(study: Study) -> str:
+    return f"study-{study.name}"

@@ -1,0 +1,243 @@
+"""The verb that runs studies: many small trainings, each made of the stages of the other verbs."""
+
+import shutil
+from argparse import Namespace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from asrkd.core.config import parse, section
+from asrkd.core.errors import AsrkdError, ConfigError, DataError
+from asrkd.core.messages import say
+from asrkd.core.parallel import Task, run_tasks
+from asrkd.core.stage import Stage, free, run_stage, stands
+from asrkd.core.sweep import Plan, Planner, SoftTargets, SweepConfig, Trial
+from asrkd.verbs.verb import OUTPUT, Section, Verb, flag, path
+
+Recipe = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Stages:
+    """The stages of trials and archives, as the command lines of their verbs make them."""
+
+    sweep: SweepConfig
+    recipe: Recipe
+    experiment: Path
+    output: Path
+    teachers: Sequence[Path]
+    make: Callable[[Sequence[str], Recipe], Stage]
+
+    def archive(self, soft: SoftTargets) -> Stage:
+        sets = [
+            part for name in (self.sweep.train, *self.sweep.unlabelled) for part in ("--features", self._fbank(name))
+        ]
+        argv = ["posteriors", *sets, *map(str, self.teachers[: soft.num_teachers]), self._archive(soft)]
+        return self.make(argv, {"posteriors": soft.posteriors})
+
+    def net(self, trial: Trial) -> Stage:
+        parts = (("", self.sweep.train), ("dev-", "dev"))
+        argv = ["train", "--section", trial.section]
+        for prefix, part in parts:
+            argv += [f"--{prefix}features", self._fbank(part), f"--{prefix}alignment", self._ali(part)]
+        if trial.soft_targets:
+            argv += ["--soft-targets", self._archive(trial.soft_targets)]
+            for part in self.sweep.unlabelled:
+                argv += ["--unlabelled", self._fbank(part)]
+        return self.make([*argv, self._trial(trial, "net")], {trial.section: trial.train})
+
+    def scores(self, trial: Trial) -> Iterator[Stage]:
+        """Those that follow the net, each planned once what it reads stands."""
+        net, exp = self._trial(trial, "net"), self.experiment
+        for part in ("dev", self.sweep.test):
+            out = self._trial(trial, part)
+            yield self.make(["frames", self._fbank(part), self._ali(part), net, f"{out}/frames"], self.recipe)
+            if not trial.words:
+                continue
+            scale = ["--tune", f"{exp}/data/dev"] if part == "dev" else ["--scale-of", self._trial(trial, "dev/decode")]
+            yield self.make(["decode", *scale, f"{exp}/graph", self._fbank(part), net, f"{out}/decode"], self.recipe)
+            yield self.make(["score", f"{exp}/data/{part}", f"{out}/decode", f"{out}/words"], self.recipe)
+
+    def _fbank(self, part: str) -> str:
+        return str(self.experiment / self.sweep.features / part)
+
+    def _ali(self, part: str) -> str:
+        return str(self.experiment / self.sweep.alignments / part)
+
+    def _archive(self, soft: SoftTargets) -> str:
+        return str(self.output / "archives" / soft.name)
+
+    def _trial(self, trial: Trial, folder: str) -> str:
+        return str(self.output / "trials" / trial.name / folder)
+
+
+def plan_sweep(arguments: Namespace, recipe: Section) -> None:
+    """Run what of the studies does not stand yet, then write their results."""
+    from asrkd.losses import build_loss
+
+    where = ", ".join(arguments.config) or "configuration"
+    sweep = parse(SweepConfig, section(recipe, "sweep"), f"{where}: sweep")
+    teachers = _teachers(arguments.experiment)
+
+    def is_soft(train: Recipe) -> bool:
+        return build_loss(train.get("loss", {}), f"{where}: loss").temperature is not None
+
+    plan = Planner(sweep, recipe, len(teachers), is_soft, f"{where}: sweep").plan()
+    for trial in plan.trials.values():
+        _check(trial, f"{where}: {trial.name}")
+    stages = _Stages(sweep, recipe, arguments.experiment, arguments.output, teachers, arguments.plan)
+    to_do = [trial for trial in plan.trials.values() if not _stands(stages, trial)]
+    needed = [trial for trial in to_do if trial.soft_targets and not _net_stands(stages, trial)]
+    archives = {each.soft_targets.name: each.soft_targets for each in needed if each.soft_targets}
+    archives = {name: soft for name, soft in archives.items() if not stands(stages.archive(soft))}
+    say(f"sweep: {len(plan.trials)} trials, {len(plan.trials) - len(to_do)} of them stand")
+    _check_disk(list(archives.values()), stages, arguments.jobs)
+    if arguments.dry_run:
+        for trial in plan.trials.values():
+            print(f"{'to do ' if trial in to_do else 'stands'}  {trial.name}")
+        return
+    failed = _run(plan, to_do, archives, stages, arguments.jobs)
+    _write_results(plan, failed, arguments.output, sweep.test)
+    if failed:
+        name, error = next(iter(failed.items()))
+        raise AsrkdError(f"{len(failed)} of {len(plan.trials)} trials failed, {name} first: {error}")
+
+
+def _teachers(experiment: Path) -> list[Path]:
+    folders = [path for path in (experiment / "teachers").glob("*") if path.name.isdecimal()]
+    if not folders:
+        raise DataError(f"{experiment}/teachers holds no teacher: has the recipe been run up to its teachers?")
+    return sorted(folders, key=lambda path: int(path.name))
+
+
+def _check(trial: Trial, where: str) -> None:
+    """Parse all that a trial is made by, so that a slip shows before an hour of work, not after."""
+    from asrkd.losses import build_loss
+    from asrkd.models import build_model
+    from asrkd.targets import build_codec
+    from asrkd.targets.dump import PosteriorsConfig
+    from asrkd.training.train import TrainConfig
+
+    config = parse(TrainConfig, trial.train, where)
+    loss = build_loss(config.loss, f"{where}: loss")
+    build_model(config.model, 1, 1, f"{where}: model")
+    if trial.soft_targets:
+        posteriors = parse(PosteriorsConfig, trial.soft_targets.posteriors, where)
+        build_codec(posteriors.codec, 2, f"{where}: codec")
+        if posteriors.temperature != loss.temperature:
+            raise ConfigError(
+                f"{where}: soft targets at temperature {posteriors.temperature:g} for a loss at {loss.temperature:g}: "
+                "the setting `temperature` sets both"
+            )
+
+
+def _net_stands(stages: _Stages, trial: Trial) -> bool:
+    """The net; and its soft targets, or what remains of them, are those that it was trained on."""
+    if trial.soft_targets and not stands(stages.archive(trial.soft_targets), or_freed=True):
+        return False
+    return stands(stages.net(trial))
+
+
+def _stands(stages: _Stages, trial: Trial) -> bool:
+    return _net_stands(stages, trial) and all(map(stands, stages.scores(trial)))
+
+
+def _check_disk(archives: Sequence[SoftTargets], stages: _Stages, jobs: int) -> None:
+    """Say how much the archives take, before any is dumped; a DataError where the disk can't hold them."""
+    from asrkd.core.files import read_fields
+    from asrkd.features.store import FeatureDir
+    from asrkd.targets import build_codec
+
+    if not archives:
+        return
+    sweep, exp = stages.sweep, stages.experiment
+    num_pdfs = read_fields(exp / sweep.alignments / sweep.train / "alignment.json", num_pdfs=int)["num_pdfs"]
+    parts = [FeatureDir.open(exp / sweep.features / part) for part in (sweep.train, *sweep.unlabelled)]
+    frames = sum(sum(part.num_frames.values()) for part in parts)
+    codecs = [build_codec(soft.posteriors.get("codec", {}), num_pdfs, "codec") for soft in archives]
+    sizes = sorted((frames * codec.dtype.itemsize for codec in codecs), reverse=True)
+    needed = sum(sizes if sweep.keep_archives else sizes[: jobs + 1])
+    existing = next(folder for folder in (stages.output, *stages.output.absolute().parents) if folder.exists())
+    free_bytes = shutil.disk_usage(existing).free
+    say(f"sweep: {len(archives)} archives to dump, up to {needed / 1e9:.2f} of {free_bytes / 1e9:.1f} GB that are free")
+    if needed > free_bytes:
+        hint = "" if not sweep.keep_archives else "keep_archives: false, "
+        raise DataError(
+            f"{stages.output}: the archives do not fit on the disk: take {hint}fewer codecs, or another disk"
+        )
+
+
+def _run(
+    plan: Plan, to_do: Sequence[Trial], archives: Mapping[str, SoftTargets], stages: _Stages, jobs: int
+) -> dict[str, str]:
+    """Run the trials that are to do, each behind its archive; returns errors by trial."""
+    done = {trial.name for trial in plan.trials.values() if trial not in to_do}
+    failed: dict[str, str] = {}
+    _free_unneeded(plan, done, stages)
+    for task, error in run_tasks(list(_tasks(to_do, archives, stages)), jobs):
+        say(f"sweep: {task.name}: {error or 'done'}")
+        if task.name not in plan.trials:
+            continue
+        if error:
+            failed[task.name] = error
+        else:
+            done.add(task.name)
+            _free_unneeded(plan, done, stages)
+        say(f"sweep: {len(done)} of {len(plan.trials)} trials stand")
+    return failed
+
+
+def _tasks(trials: Sequence[Trial], archives: Mapping[str, SoftTargets], stages: _Stages) -> Iterator[Task]:
+    """An archive, then what is trained on it, then the next."""
+    logs = stages.output / "logs"
+    by_archive: dict[str, list[Trial]] = {}
+    for trial in trials:
+        by_archive.setdefault(trial.soft_targets.name if trial.soft_targets else "", []).append(trial)
+    for name, members in by_archive.items():
+        if name in archives:
+            yield Task(f"archive {name}", partial(run_stage, stages.archive(archives[name])), logs / f"{name}.log")
+        after = [f"archive {name}"] if name in archives else []
+        for trial in members:
+            yield Task(trial.name, partial(_run_trial, stages, trial), logs / f"{trial.name}.log", after)
+
+
+def _run_trial(stages: _Stages, trial: Trial) -> None:
+    run_stage(stages.net(trial))
+    for stage in stages.scores(trial):
+        run_stage(stage)
+
+
+def _free_unneeded(plan: Plan, done: Collection[str], stages: _Stages) -> None:
+    """Remove the archives that no trial waits for, where they are not to be kept."""
+    if stages.sweep.keep_archives:
+        return
+    waiting = [trial.soft_targets for trial in plan.trials.values() if trial.name not in done]
+    for soft in plan.archives.values():
+        if soft not in waiting and stands(stages.archive(soft)):
+            free(stages.archive(soft).output)
+
+
+def _write_results(plan: Plan, failed: Mapping[str, str], output: Path, test: str) -> None:
+    from asrkd.report import render_sweep
+    from asrkd.scoring.sweep import summarise_sweep
+
+    render_sweep(summarise_sweep(plan, failed, output, test), output)
+    print((output / "sweep.md").read_text(encoding="utf-8"))
+
+
+VERBS: Sequence[Verb] = (
+    Verb(
+        "sweep",
+        "Run studies: grids over settings, each point with several seeds; what stands is skipped",
+        "asrkd sweep --config recipes/mini/recipe.yaml --config recipes/mini/study.yaml exp/mini exp/mini/study",
+        None,
+        [
+            path("experiment", "experiment folder with features, alignments, teachers and graph"),
+            OUTPUT,
+            flag("--dry-run", "say which trials there are and which of them stand, and run nothing"),
+        ],
+        plan_sweep,
+    ),
+)

@@ -1,0 +1,146 @@
+"""Grids written out: which trials there are, which are one, and what a slip in a study is told."""
+
+from typing import Any
+
+import pytest
+
+from asrkd.core.config import parse
+from asrkd.core.errors import ConfigError
+from asrkd.core.sweep import Plan, Planner, SweepConfig, label
+
+RECIPE: dict[str, Any] = {
+    "teacher": {"epochs": 3, "loss": {"type": "cross_entropy"}},
+    "student": {"epochs": 2, "loss": {"type": "distillation", "temperature": 2.0, "alpha": 0.9}},
+    "posteriors": {"temperature": 2.0, "codec": {"type": "topk", "k": 4}},
+}
+
+
+def plan_of(studies: dict[str, Any], **sweep: Any) -> Plan:
+    config = parse(SweepConfig, {"seeds": [1, 2], "studies": studies, **sweep}, "study.yaml: sweep")
+    return Planner(
+        config, RECIPE, 3, lambda train: train["loss"]["type"] != "cross_entropy", "study.yaml: sweep"
+    ).plan()
+
+
+def refusal(studies: dict[str, Any], **sweep: Any) -> str:
+    with pytest.raises(ConfigError) as refused:
+        plan_of(studies, **sweep)
+    return str(refused.value)
+
+
+def test_a_grid_is_every_combination_in_order_with_every_seed() -> None:
+    plan = plan_of({"a": {"grid": {"train.epochs": [1, 5], "alpha": [0.5, 1]}}})
+    (study,) = plan.studies
+    assert [list(row.labels.values()) for row in study.rows] == [["1", "0.5"], ["1", "1"], ["5", "0.5"], ["5", "1"]]
+    assert list(plan.trials) == [f"a/train.epochs={e},alpha={a}/{s}" for e in "15" for a in ("0.5", "1") for s in "12"]
+    trial = plan.trials["a/train.epochs=5,alpha=0.5/2"]
+    assert trial.section == "student"
+    assert trial.train == {
+        "epochs": 5, "seed": 2, "loss": {"type": "distillation", "temperature": 2.0, "alpha": 0.5}
+    }  # fmt: skip
+    assert RECIPE["student"]["loss"]["alpha"] == 0.9
+
+
+def test_temperature_sets_loss_and_archive() -> None:
+    plan = plan_of({"a": {"grid": {"temperature": [1, 5]}}})
+    trial = plan.trials["a/temperature=5/1"]
+    assert trial.soft_targets is not None
+    assert trial.train["loss"]["temperature"] == trial.soft_targets.posteriors["temperature"] == 5
+    assert len(plan.archives) == 2
+
+
+def test_trials_that_come_out_the_same_are_one_across_studies() -> None:
+    plan = plan_of(
+        {
+            "a": {"grid": {"temperature": [1, 2]}},
+            "b": {"grid": {"codec": [{"type": "topk", "k": 4}, {"type": "dense"}]}, "words": True},
+            "c": {"grid": {"num_teachers": [2, 3]}},
+        }
+    )
+    assert (
+        plan.studies[1].rows[0].trials == plan.studies[2].rows[1].trials == {s: f"a/temperature=2/{s}" for s in (1, 2)}
+    )
+    assert len(plan.trials) == 2 * 4
+    assert len(plan.archives) == 4
+    assert {trial.name for trial in plan.trials.values() if trial.words} == {
+        *(f"a/temperature=2/{seed}" for seed in (1, 2)), *(f"b/codec=dense/{seed}" for seed in (1, 2))
+    }  # fmt: skip
+
+
+def test_without_weight_on_soft_targets_one_net_stands_for_all_of_them() -> None:
+    grid = {"temperature": [1, 2, 5], "alpha": [0, 1], "codec": [{"type": "dense"}, {"type": "topk", "k": 4}]}
+    plan = plan_of({"a": {"grid": grid, "fixed": {"num_teachers": 2}}}, seeds=[1])
+    assert len(plan.studies[0].rows) == 12
+    assert len(plan.trials) == 1 + 6
+    assert len(plan.archives) == 1 + 6
+    assert len({tuple(row.trials.values()) for row in plan.studies[0].rows if row.labels["alpha"] == "0"}) == 1
+
+
+def test_hard_labels_take_no_soft_targets_and_a_named_value_sets_several_things() -> None:
+    targets = {"hard": {"section": "teacher", "train.epochs": 9}, "soft": {}}
+    plan = plan_of({"size": {"grid": {"targets": targets, "hidden_units": [8, 4]}, "reference": {"targets": "hard"}}})
+    hard, soft = plan.trials["size/targets=hard,hidden_units=4/1"], plan.trials["size/targets=soft,hidden_units=4/1"]
+    assert (hard.section, hard.soft_targets, hard.train["epochs"]) == ("teacher", None, 9)
+    assert hard.train["model"] == soft.train["model"] == {"hidden_units": 4}
+    assert soft.soft_targets is not None
+    assert plan.studies[0].references == [0, 1, 0, 1]
+
+
+def test_a_reference_on_all_axes_is_one_row() -> None:
+    study = {"grid": {"temperature": [1, 2.0], "alpha": [0.5, 1]}, "reference": {"temperature": 2, "alpha": 0.5}}
+    assert plan_of({"a": study}).studies[0].references == [2, 2, 2, 2]
+    assert plan_of({"a": {"grid": {"alpha": [1]}}}).studies[0].references == [None]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (2.0, "2"),
+        (0.5, "0.5"),
+        (True, "true"),
+        (None, "none"),
+        ("logits", "logits"),
+        ([1, 2], "1 2"),
+        ({"k": 40, "type": "topk"}, "topk 40"),
+        ({"type": "sampled", "draws": 100, "max_variance": 0.01}, "sampled 100 0.01"),
+    ],
+)
+def test_label(value: Any, text: str) -> None:
+    assert label(value) == text
+
+
+def test_folders_never_climb() -> None:
+    plan = plan_of({"a": {"grid": {"train.device": ["../../x", "/etc", ".."]}}}, seeds=[1])
+    assert list(plan.trials) == ["a/train.device=..-..-x/1", "a/train.device=-etc/1", "a/train.device=/1"]
+
+
+@pytest.mark.parametrize(
+    ("study", "told"),
+    [
+        ({"grid": {}}, "grid is empty: which settings are to vary?"),
+        ({"grid": {"alpha": []}}, "grid.alpha is empty"),
+        ({"grid": {"temprature": [1]}}, "grid: unknown setting 'temprature'; did you mean 'temperature'?"),
+        ({"grid": {"alpha": [1]}, "fixed": {"codek": {}}}, "fixed: unknown setting 'codek'; did you mean 'codec'?"),
+        ({"grid": {"x": {"y": {"alhpa": 1}}}}, "grid.x.y: unknown setting 'alhpa'; did you mean 'alpha'?"),
+        ({"grid": {"alpha": [1, 0.5, 1.0]}}, "grid.alpha: '1' is there twice"),
+        ({"grid": {"section": ["studnet"]}}, "there is no section 'studnet'; did you mean 'student'?"),
+        ({"grid": {"num_teachers": [4]}}, "num_teachers 4: there are 3 teachers"),
+        ({"grid": {"num_teachers": [0]}}, "num_teachers 0: there are 3 teachers"),
+        ({"grid": {"alpha": [1]}, "reference": {"alhpa": 1}}, "reference: 'alhpa' is no axis; did you mean 'alpha'?"),
+        ({"grid": {"alpha": [1]}, "reference": {"alpha": 2}}, "reference.alpha: '2' is no value of it; known are 1"),
+        ({"grid": {"alpha": [1]}, "against": "bytes"}, "against: 'bytes' is neither"),
+        ({"grid": {"train.loss.type.x": [1]}}, "'type' is a value, not a section"),
+    ],
+)
+def test_a_slip_is_named(study: dict[str, Any], told: str) -> None:
+    assert refusal({"one": study}).startswith("study.yaml: sweep: studies.one")
+    assert told in refusal({"one": study})
+
+
+def test_slips_beside_the_grids_are_named() -> None:
+    good = {"grid": {"alpha": [1]}}
+    assert refusal({"one": good}, seeds=[1, 2, 1]) == "study.yaml: sweep: seeds: 1 is there twice"
+    assert "did you mean 'words'" in refusal({"one": {**good, "word": True}})
+    assert "did you mean 'seeds'" in refusal({"one": good}, seed=[1])
+    assert "letters, digits" in refusal({"../one": good})
+    assert "studies" in refusal({})

@@ -1,0 +1,70 @@
+"""Intervals over seeds and utterances: closed forms at both ends, coverage by simulation between them."""
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import t
+
+from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds
+from asrkd.scoring.significance import PairedBootstrap
+
+Counts = NDArray[np.float64]
+
+
+def bootstrap(frames: Counts, **right: Counts) -> PairedBootstrap:
+    def named(values: Counts) -> dict[str, float]:
+        return {f"u{i:04d}": float(value) for i, value in enumerate(values)}
+
+    return PairedBootstrap({name: named(values) for name, values in right.items()}, named(frames), 2000)
+
+
+def test_seeds_alone_give_students_interval() -> None:
+    frames = np.full(50, 100.0)
+    interval = rate_over_seeds(bootstrap(frames, a=frames * 0.5, b=frames * 0.53, c=frames * 0.56), ["a", "b", "c"])
+    assert interval.estimate == pytest.approx(0.53)
+    assert interval.deviation == pytest.approx(0.03)
+    half = 4.3027 * 0.03 / math.sqrt(3)  # Student's quantile at 2 degrees of freedom
+    assert (interval.low, interval.high) == (pytest.approx(0.53 - half, abs=1e-5), pytest.approx(0.53 + half, abs=1e-5))
+
+
+def test_utterances_alone_give_the_bootstraps_interval() -> None:
+    rng = np.random.default_rng(0)
+    frames = np.full(400, 10.0)
+    right = rng.binomial(10, 0.4, 400).astype(float)
+    systems = bootstrap(frames, a=right, b=right)
+    interval = rate_over_seeds(systems, ["a", "b"])
+    half = t.ppf(0.975, 399) * right.std() / 10 / math.sqrt(400)
+    assert interval.deviation == 0
+    assert interval.high - interval.estimate == pytest.approx(half, rel=0.05)
+    alone = rate_over_seeds(systems, ["a"])
+    assert alone.deviation is None
+    assert (alone.low, alone.high) == (interval.low, interval.high)
+
+
+def test_differences_are_paired_by_seed_and_utterance() -> None:
+    rng = np.random.default_rng(1)
+    frames = np.full(100, 100.0)
+    easy, seeds = rng.integers(10, 80, 100), (0, 6, 12)  # utterances and seeds differ much, the systems by 2 points
+    right = {f"a{seed}": easy + seed + 2.0 for seed in seeds} | {f"b{seed}": easy + 0.0 + seed for seed in seeds}
+    systems = bootstrap(frames, **right)
+    interval = difference_over_seeds(systems, ["a0", "a6", "a12"], ["b0", "b6", "b12"])
+    assert interval.low == pytest.approx(0.02) == interval.high
+    crossed = difference_over_seeds(systems, ["a0", "a6", "a12"], ["b12", "b6", "b0"])
+    assert crossed.estimate == pytest.approx(0.02)
+    assert crossed.low < 0 < crossed.high
+
+
+def test_the_interval_covers_the_true_rate_as_often_as_it_says_or_more() -> None:
+    """200 experiments with three seeds: 95 % of them are 190 ± 3.1; the sum of variances is no less than the truth."""
+    rng = np.random.default_rng(2)
+    covered = 0
+    for _ in range(200):
+        utterances, frames = rng.normal(0, 0.1, 60), np.full(60, 1000.0)
+        right = {
+            f"s{seed}": frames * (0.5 + utterances + rng.normal(0, 0.02) + rng.normal(0, 0.05, 60)) for seed in range(3)
+        }
+        interval = rate_over_seeds(bootstrap(frames, **right), list(right))
+        covered += interval.low <= 0.5 <= interval.high
+    assert covered >= 181
