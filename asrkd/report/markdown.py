@@ -21,7 +21,7 @@ def render_text(heading: str, line: str, sentences: Sequence[str], parts: Sequen
         blocks.append(_escape(" ".join(sentences)))
     for section in parts:
         if section.tables:
-            blocks.append(f"## {section.title}")
+            blocks.append(f"## {_escape(section.title)}")
             blocks += [block for table in section.tables for block in _table(table, len(section.tables) > 1)]
     if machine:
         blocks.append(f"Environment: {_escape(machine)}.")

@@ -62,8 +62,8 @@ class Study:
     against: str = ""
 
     def varies(self, name: str) -> bool:
-        """Whether the rows differ in a measure."""
-        return len({getattr(row, name) for row in self.rows}) > 1
+        """Whether the rows that have a measure differ in it."""
+        return len({getattr(row, name) for row in self.rows} - {None}) > 1
 
     def label(self, row: StudyRow, axes: Sequence[str] | None = None) -> str:
         return ", ".join(row.labels[axis] for axis in (self.axes if axes is None else axes))

@@ -7,7 +7,7 @@ from asrkd.report.sweep_schema import MEASURES, Estimate, Study, StudyRow
 from asrkd.report.tables import METRICS, Column, Table
 
 _INTERVAL = "95 % interval"
-PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+_PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 AXES = {
     "temperature": "Temperature",
     "alpha": "Alpha",
@@ -68,10 +68,13 @@ def _mean(estimate: Estimate | None) -> str:
 def _notes(study: Study, compared: bool) -> list[str]:
     seeds = max(row.seeds_wanted for row in study.rows)
     notes = [
-        f"Mean over {seeds} seeds {PLUS_MINUS} their standard deviation. Intervals, 95 %, cover both the seed and the "
+        f"Mean over {seeds} seeds {_PLUS_MINUS} their standard deviation. Intervals, 95 %, cover both the seed and the "
         "choice of test utterances: the variance over seeds and that of a paired bootstrap over utterances are added, "
-        "and the quantile is Student's t. The marked row is the best on dev; test had no part in that."
+        "and the quantile is Student's t."
+        if seeds > 1
+        else "One seed. Intervals, 95 %, cover the choice of test utterances alone."
     ]
+    notes.append("The best row was chosen on dev; test had no part in that.")
     if compared:
         notes.append("Differences are paired by seed and utterance; where an interval holds 0 none is shown.")
     if cut := [row for row in study.rows if row.seeds < row.seeds_wanted]:
