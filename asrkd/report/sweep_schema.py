@@ -38,7 +38,7 @@ class StudyRow:
     parameters: int | None = None
     bytes_per_frame: float | None = None
     kl_nats: float | None = None
-    reference: int | None = None
+    is_reference: bool = False
     chosen: bool = False
 
     def value(self, name: str) -> float | None:
@@ -59,6 +59,7 @@ class Study:
     title: str
     axes: list[str]
     rows: list[StudyRow]
+    reference: dict[str, str] = Field(default_factory=dict)
     against: str = ""
 
     def varies(self, name: str) -> bool:
