@@ -1,6 +1,7 @@
 """`asrkd sweep` on a problem that is learnt in a second: what it makes, shares, resumes and reports."""
 
 import multiprocessing
+import os
 import shutil
 import sys
 import time
@@ -90,6 +91,11 @@ def without_times(output: Path) -> Any:
     return results
 
 
+def finished(output: Path) -> int:
+    """Stages that stand. Folders may be renamed meanwhile, which os.walk bears."""
+    return sum("stage.json" in names for _, _, names in os.walk(output))
+
+
 @pytest.fixture(scope="module")
 def swept(experiment: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All studies, run two trials at a time. Read only."""
@@ -159,10 +165,10 @@ def test_bytes_do_not_depend_on_jobs_nor_on_kills(experiment: Path, swept: Path,
     command = arguments(experiment, output, {**SWEEP, "keep_archives": False})
     fork, kills = multiprocessing.get_context("fork"), 0
     for _ in range(10):
-        before = len(list(output.rglob("stage.json")))
+        before = finished(output)
         running = fork.Process(target=lambda: sys.exit(main(command)))
         running.start()
-        while kills < 4 and running.is_alive() and len(list(output.rglob("stage.json"))) < before + 3 + 4 * kills:
+        while kills < 4 and running.is_alive() and finished(output) < before + 3 + 4 * kills:
             time.sleep(0.002)
         if kills < 4 and running.is_alive():
             running.kill()

@@ -18,7 +18,7 @@ def markdown_page(page: Page) -> str:
     blocks = [f"# {_escape(page.title)}", f"{_escape(page.setting)}.", _escape(" ".join(page.findings))]
     for section in page.sections:
         if section.tables:
-            blocks.append(f"## {section.title}")
+            blocks.append(f"## {_escape(section.title)}")
             blocks += [block for table in section.tables for block in _table(table, len(section.tables) > 1)]
     if page.environment:
         blocks.append(f"Environment: {_escape(page.environment)}.")

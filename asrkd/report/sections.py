@@ -7,7 +7,7 @@ from asrkd.report import formats, tables
 from asrkd.report.findings import findings
 from asrkd.report.schema import Report
 from asrkd.report.sweep_schema import Sweep, figure_name
-from asrkd.report.sweep_tables import study_table
+from asrkd.report.sweep_tables import study_tables
 from asrkd.report.tables import Table
 
 
@@ -80,5 +80,5 @@ def sections(report: Report) -> list[Section]:
 def study_sections(sweep: Sweep) -> list[Section]:
     """One for each study."""
     return [
-        Section(figure_name(study), study.title, [study_table(study)], [figure_name(study)]) for study in sweep.studies
+        Section(figure_name(study), study.title, study_tables(study), [figure_name(study)]) for study in sweep.studies
     ]

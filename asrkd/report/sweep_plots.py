@@ -107,8 +107,20 @@ def _draw_metric(study: Study, rows: Sequence[StudyRow], against: str, metric: s
         axes.errorbar(xs, ys, bars, label=name or None, capsize=2.5, elinewidth=1, markersize=5, **style)
     if against in MEASURES:
         axes.set_xscale("log")
+        _plain_ticks(axes)
     axes.set_xlabel(MEASURES.get(against, axis_name(against)))
     axes.set_title(f"{METRICS[metric]} on test, % ({'lower' if metric == 'wer' else 'higher'} is better)")
+
+
+def _plain_ticks(axes: "Axes") -> None:
+    """1, 2, 5, 10 ... written out, where matplotlib would write formulas."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{value / 1e6:g} M" if value >= 1e5 else f"{value:g}")
+    )
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _lines(study: Study, rows: Sequence[StudyRow], against: str) -> dict[str, list[StudyRow]]:

@@ -38,7 +38,7 @@ class StudyRow:
     parameters: int | None = None
     bytes_per_frame: float | None = None
     kl_nats: float | None = None
-    reference: int | None = None
+    is_reference: bool = False
     chosen: bool = False
 
     def value(self, name: str) -> float | None:
@@ -59,11 +59,12 @@ class Study:
     title: str
     axes: list[str]
     rows: list[StudyRow]
+    reference: dict[str, str] = Field(default_factory=dict)
     against: str = ""
 
     def varies(self, name: str) -> bool:
-        """Whether the rows differ in a measure."""
-        return len({getattr(row, name) for row in self.rows}) > 1
+        """Whether the rows that have a measure differ in it."""
+        return len({getattr(row, name) for row in self.rows} - {None}) > 1
 
     def label(self, row: StudyRow, axes: Sequence[str] | None = None) -> str:
         return ", ".join(row.labels[axis] for axis in (self.axes if axes is None else axes))

@@ -12,7 +12,7 @@ from typing import Any
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json
 from asrkd.core.stage import describe
-from asrkd.core.sweep import Plan, Row, Study, Trial
+from asrkd.core.sweep import Plan, Row, Study, Trial, label
 from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
 
@@ -79,7 +79,8 @@ def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, An
     rows = []
     for row, reference in zip(study.rows, study.references, strict=True):
         against = None if reference is None else study.rows[reference]
-        rows.append(_row(row, against, study.config.words, trials, bootstraps) | {"reference": reference})
+        rows.append(_row(row, against, study.config.words, trials, bootstraps))
+        rows[-1]["is_reference"] = against is not None and against.trials == row.trials
     measured = [row for row in rows if row["dev"]]
     best = max(measured, key=lambda row: float(row["dev"]["estimate"]), default=None)
     for each in rows:
@@ -89,6 +90,7 @@ def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, An
         "name": study.name,
         "title": config.title or study.name,
         "axes": list(config.grid),
+        "reference": {axis: label(value) for axis, value in config.reference.items()},
         "against": config.against,
         "rows": rows,
     }
