@@ -8,7 +8,20 @@ from typing import Any
 from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError, MismatchError
 from asrkd.core.stage import Stage
-from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, Section, Verb, one_source, path, stage, where
+from asrkd.verbs.verb import (
+    COMBINED,
+    DATA,
+    FEATURES,
+    MODELS,
+    OUTPUT,
+    Section,
+    Verb,
+    how_combined,
+    one_source,
+    path,
+    stage,
+    where,
+)
 
 
 def plan_decode(arguments: Namespace, section: Section) -> Stage:
@@ -25,7 +38,10 @@ def plan_decode(arguments: Namespace, section: Section) -> Stage:
 
         config = parse(DecodeConfig, section, where(arguments))
         features, graph = FeatureDir.open(arguments.features), Graph.open(arguments.graph)
-        source = gmm(features, arguments.gmm) if arguments.gmm else nets(features, arguments.models)
+        if arguments.gmm:
+            source = gmm(features, arguments.gmm)
+        else:
+            source = nets(features, arguments.models, arguments.combination, arguments.weights)
         graph.check_tied_states(source.tied_states, str(arguments.gmm or arguments.models[0]))
         rescorer = None
         if arguments.rescore:
@@ -42,10 +58,10 @@ def plan_decode(arguments: Namespace, section: Section) -> Stage:
 
     inputs = [
         *(arguments.graph, arguments.features, *arguments.models),
-        *(arguments.gmm, arguments.tune, arguments.scale_of, arguments.lm, arguments.rescore),
+        *(arguments.gmm, arguments.tune, arguments.scale_of, arguments.lm, arguments.rescore, arguments.weights),
     ]
     options = {name: bool(getattr(arguments, name)) for name in ("tune", "gmm", "rescore")}
-    return stage(arguments, section, inputs, run, **options)
+    return stage(arguments, section, inputs, run, **options, **how_combined(arguments))
 
 
 def _scale_of(decoded: Path) -> float:
@@ -88,10 +104,11 @@ def plan_frames(arguments: Namespace, section: Section) -> Stage:
 
         if arguments.gmm:
             return gmm_frame_scores(arguments.features, arguments.alignment, arguments.gmm, work)
-        return net_frame_scores(arguments.features, arguments.alignment, arguments.models, work)
+        models, combination, weights = arguments.models, arguments.combination, arguments.weights
+        return net_frame_scores(arguments.features, arguments.alignment, models, work, combination, weights)
 
-    inputs = [arguments.features, arguments.alignment, *arguments.models, arguments.gmm]
-    return stage(arguments, {}, inputs, run, gmm=bool(arguments.gmm))
+    inputs = [arguments.features, arguments.alignment, *arguments.models, arguments.gmm, arguments.weights]
+    return stage(arguments, {}, inputs, run, gmm=bool(arguments.gmm), **how_combined(arguments))
 
 
 def plan_report(arguments: Namespace, section: Section) -> Stage:
@@ -129,6 +146,7 @@ VERBS: Sequence[Verb] = (
             path("--scale-of", "decode folder whose acoustic scale to use: the dev set's"),
             path("--rescore", "language model that takes the place of the graph's own in the lattices"),
             path("--lm", "the graph's own language model, for --rescore"),
+            *COMBINED,
         ],
         plan_decode,
     ),
@@ -151,6 +169,7 @@ VERBS: Sequence[Verb] = (
             MODELS,
             OUTPUT,
             path("--gmm", "tied-state model whose GMM to score, on MFCC"),
+            *COMBINED,
         ],
         plan_frames,
     ),
