@@ -2,8 +2,8 @@
 
 They are what a dense float32 archive of the same teachers would hold, but for the rounding of products of other shapes:
 the same windows, the same combination, the loss's temperature. The teachers see clean windows, whatever noise the
-student's input gets, as they do when an archive is dumped. They draw nothing at random, so a run that was killed goes on
-to the same bytes. It saves the archive's disk, and costs a forward pass of all teachers in each epoch.
+student's input gets, as they do when an archive is dumped. They draw nothing at random, so a killed run goes on to
+the same bytes. It saves the archive's disk, and costs a forward pass of all teachers in each epoch.
 """
 
 from collections.abc import Mapping
