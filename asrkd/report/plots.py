@@ -243,7 +243,7 @@ def _draw_growing(report: Report, figure: "Figure") -> None:
         axes.set_xlabel("Teachers")
         axes.set_xticks(counts)
         axes.margins(x=0.08)
-    accuracy.legend(loc="lower right")
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 
 
 def _draw_level(axes: "Axes", system: System | None, metric: str) -> None:
@@ -279,7 +279,7 @@ FIGURES: Mapping[str, _Drawing] = {
     ),
     "growing": _Drawing(
         _draw_growing,
-        lambda report: (_WIDE, 3.0),
+        lambda report: (_WIDE, 3.2),
         lambda report: len(report.growing) > 1,
         "Frame accuracy and word error rate on test against the number of teachers, with 95 % intervals, and the "
         "levels of the mean single net and the distilled net.",

@@ -31,6 +31,9 @@ Frames = Callable[[], Iterator[tuple[torch.Tensor, torch.Tensor]]]
 """A pass over the set: by utterance the teachers' log posteriors (M, frames, num_pdfs) and the labels (frames,)."""
 
 
+_CHUNK = 256
+
+
 def weigh(
     features_dir: Path, alignment_dir: Path, models: Sequence[Path], work: Path, combination: Combination = "arithmetic"
 ) -> dict[str, Any]:
@@ -73,8 +76,7 @@ def learn(frames: Frames, combination: Combination, count: int) -> Minimum:
     """Weights of ``count`` teachers with the least cross-entropy on ``frames``."""
     if mean_of(combination) == "geometric":
         return minimise(lambda weights: _of_geometric_mean(frames, weights), count)
-    of_label = [p.gather(2, y.expand(count, -1)[..., None])[..., 0].double().cpu().numpy() for p, y in frames()]
-    log_probs = np.concatenate(of_label, axis=1).T
+    log_probs = np.concatenate([_of_labels(p, y).double().cpu().numpy() for p, y in frames()], axis=1).T
     most = log_probs.max(axis=1, keepdims=True)
     probs, level = np.exp(log_probs - most), float(most.mean())
     return minimise(lambda weights: _of_mixture(probs, level, weights), count)
@@ -93,17 +95,27 @@ def _of_geometric_mean(frames: Frames, weights: Vector) -> Derivatives:
     """Of the geometric mean: the gradient is E_q[z] - z_y, the Hessian the covariance of the logits under q."""
     count = len(weights)
     value, gradient, hessian, total = 0.0, np.zeros(count), np.zeros((count, count)), 0
-    for logits, labels in frames():
-        shares = torch.tensor(weights, dtype=logits.dtype, device=logits.device)
-        log_q = log_softmax(torch.tensordot(shares, logits, 1))
+    for logits, labels in _in_chunks(frames):
+        log_q = torch.log_softmax(torch.tensordot(torch.from_numpy(weights).to(logits), logits, 1), -1)
         mean = (log_q.exp() * logits).sum(-1)  # (M, frames)
         spread = ((log_q / 2).exp() * (logits - mean[..., None])).flatten(1)
-        chosen = labels.expand(count, -1)[..., None]
-        value -= float(log_q.gather(1, labels[:, None]).double().sum())
-        gradient += (mean - logits.gather(2, chosen)[..., 0]).double().sum(1).cpu().numpy()
-        hessian += (spread @ spread.T).double().cpu().numpy()
+        value -= float(log_q.gather(1, labels[:, None]).sum())
+        gradient += (mean - _of_labels(logits, labels)).sum(1).cpu().numpy()
+        hessian += (spread @ spread.T).cpu().numpy()
         total += len(labels)
     return Derivatives(value / total, gradient / total, hessian / total)
+
+
+def _in_chunks(frames: Frames) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """In float64, in which the value is known well enough for the last steps, and few frames at a time."""
+    for log_posteriors, labels in frames():
+        for part, of_part in zip(torch.split(log_posteriors, _CHUNK, 1), torch.split(labels, _CHUNK), strict=True):
+            yield part.double(), of_part
+
+
+def _of_labels(log_posteriors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """What (M, frames, num_pdfs) holds for the labels (frames,), shape (M, frames)."""
+    return log_posteriors.gather(2, labels.expand(len(log_posteriors), -1)[..., None])[..., 0]
 
 
 def _frames(

@@ -62,8 +62,9 @@ def teacher_id(path: Path) -> str:
     return sha256(file)
 
 
-def check_weights(weights: Sequence[Any], count: int, where: str) -> None:
+def check_weights(weights: Any, count: int, where: str) -> None:
     """DataError unless these are ``count`` numbers, none negative, that sum to 1."""
+    weights = weights if isinstance(weights, list) else []
     numbers = [w for w in weights if isinstance(w, (int, float)) and not isinstance(w, bool) and 0 <= w <= 1]
     if not len(numbers) == len(weights) == count > 0 or not math.isclose(sum(numbers), 1, abs_tol=_SUM_TOLERANCE):
         raise DataError(
