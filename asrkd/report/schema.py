@@ -124,12 +124,16 @@ class Growth:
 
 @dataclass(frozen=True, config=_CHECKED)
 class Combination:
-    """All teachers, combined in one way; ``weights`` were learnt on dev, or are None where all are the same."""
+    """All teachers, combined in one way; ``weights`` were learnt on dev, or are None where all are the same.
+
+    ``gain`` is over the first such row, the ensemble itself.
+    """
 
     combination: str
     frame_accuracy: Rate
     cross_entropy: CrossEntropy
     weights: list[float] | None = None
+    gain: Gain | None = None
 
 
 @dataclass(frozen=True, config=_CHECKED)

@@ -5,7 +5,6 @@ Read from ``eval/ensemble.N``, the first N teachers (1 is teacher.1, all of them
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +39,7 @@ def combined_names(experiment: Path) -> list[str]:
 def rates(scores: Mapping[str, Scores], bootstrap: PairedBootstrap, name: str, metric: str) -> dict[str, float]:
     """A system's rate on each set of ``scores``, with its interval on test."""
     interval = bootstrap.rate(name)
-    return {where: each[name][metric] for where, each in scores.items()} | {
-        "low": interval.low,
-        "high": interval.high,
-    }
+    return {**{where: each[name][metric] for where, each in scores.items()}, "low": interval.low, "high": interval.high}
 
 
 def growing(
@@ -58,8 +54,7 @@ def growing(
         row: dict[str, Any] = {"teachers": count}
         row |= {metric: rates(scores[kind], bootstraps[kind], name, metric) for metric, kind in metrics.items()}
         if count > 1:
-            gain = asdict(bootstraps["frames"].difference(name, names[count - 2]))
-            row["gain"] = {"difference": gain["estimate"], "low": gain["low"], "high": gain["high"]}
+            row["gain"] = _gain(bootstraps["frames"], name, names[count - 2])
         rows.append(row)
     return rows
 
@@ -67,8 +62,8 @@ def growing(
 def combinations(
     experiment: Path, names: Sequence[str], frames: Mapping[str, Scores], bootstrap: PairedBootstrap
 ) -> list[dict[str, Any]]:
-    """A row for each combination of all teachers, with its weights where these were learnt."""
-    rows = []
+    """A row for each combination of all teachers, with its weights if they were learnt; ``gain`` is over the first."""
+    rows: list[dict[str, Any]] = []
     for name in names:
         combination, learnt = COMBINED[name]
         row: dict[str, Any] = {
@@ -78,5 +73,12 @@ def combinations(
         }
         if learnt:
             row["weights"] = read_json(experiment / "weights" / combination / "weights.json")["weights"]
+        if rows:
+            row["gain"] = _gain(bootstrap, name, names[0])
         rows.append(row)
     return rows
+
+
+def _gain(bootstrap: PairedBootstrap, name: str, over: str) -> dict[str, float]:
+    difference = bootstrap.difference(name, over)
+    return {"difference": difference.estimate, "low": difference.low, "high": difference.high}

@@ -25,13 +25,12 @@ from asrkd.hmm.alignment import Alignment
 from asrkd.models.saved import check_belongs, log_softmax
 from asrkd.targets.averaging import Combination, Ensemble, mean_of
 from asrkd.targets.simplex import Derivatives, Minimum, Vector, minimise
-from asrkd.targets.weights import open_ensemble, write_weights
+from asrkd.targets.weights import distinct_ids, open_ensemble, write_weights
 
 Frames = Callable[[], Iterator[tuple[torch.Tensor, torch.Tensor]]]
 """A pass over the set: by utterance the teachers' log posteriors (M, frames, num_pdfs) and the labels (frames,)."""
 
-
-_CHUNK = 256
+_CHUNK = 256  # frames
 
 
 def weigh(
@@ -40,10 +39,11 @@ def weigh(
     """Learn the weights of ``models`` on a labelled (dev) set, and write them to ``work`` as weights.json.
 
     Memory: an utterance's logits, and for the arithmetic mean a number a frame and model, from a single pass over the
-    set; for the geometric mean each evaluation (some five in all) is a pass.
+    set; for the geometric mean each evaluation, of which there are few, is a pass.
     """
     if len(models) < 2:
         raise ConfigError("weights are learnt of two models or more")
+    distinct_ids(models)  # before any work
     features, alignment = FeatureDir.open(features_dir), Alignment.open(alignment_dir)
     ensemble = open_ensemble(models, choose_device("auto"), combination)
     check_belongs(ensemble.models[0], features.identity, alignment.tied_states)

@@ -62,6 +62,15 @@ def teacher_id(path: Path) -> str:
     return sha256(file)
 
 
+def distinct_ids(models: Sequence[Path]) -> list[str]:
+    """The `teacher_id` of each model; ConfigError where one is given twice."""
+    ids = [teacher_id(path) for path in models]
+    if len(set(ids)) < len(ids):
+        again = next(path for path, each in zip(models, ids, strict=True) if ids.count(each) > 1)
+        raise ConfigError(f"{again} is given twice, or has a copy: weights can't tell the two apart")
+    return ids
+
+
 def check_weights(weights: Any, count: int, where: str) -> None:
     """DataError unless these are ``count`` numbers, none negative, that sum to 1."""
     weights = weights if isinstance(weights, list) else []
@@ -76,10 +85,7 @@ def write_weights(
     folder: Path, combination: Combination, models: Sequence[Path], weights: Sequence[float], **figures: Any
 ) -> None:
     """Write a weights folder; ``figures`` are kept beside the weights. ConfigError where a model is given twice."""
-    teachers = [teacher_id(path) for path in models]
-    if len(set(teachers)) < len(teachers):
-        again = next(path for path, each in zip(models, teachers, strict=True) if teachers.count(each) > 1)
-        raise ConfigError(f"{again} is given twice, or has a copy: weights can't tell the two apart")
+    teachers = distinct_ids(models)
     content = {"combination": mean_of(combination), "teachers": teachers, "weights": list(weights), **figures}
     write_json(folder / _FILE, content)
 

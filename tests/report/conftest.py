@@ -98,7 +98,7 @@ def _measured() -> dict[str, Any]:
         "combinations": [
             _combination("arithmetic", 0.6104, 1.29),
             _combination("arithmetic", 0.6107, 1.2893, [0.21, 0.24, 0.18, 0.19, 0.18]),
-            _combination("geometric", 0.6118, 1.2991),
+            {**_combination("geometric", 0.6118, 1.2991), "gain": {"difference": 0.0014, "low": 0.0003, "high": 0.003}},
         ],
         "tuning": [
             {"temperature": float(t), "alpha": a, "dev_frame_accuracy": f, "chosen": (t, a) == (2, 0.9)}

@@ -64,3 +64,5 @@ def test_weights_stand_beside_what_they_give(tmp_path: Path) -> None:
     assert [row["combination"] for row in rows] == ["arithmetic", "arithmetic"]
     assert rows[1]["cross_entropy"] == {"dev": 1.25, "test": 1.25}
     assert rows[1]["frame_accuracy"]["test"] == 0.75
+    assert rows[1]["gain"]["difference"] == pytest.approx(0.05)
+    assert "gain" not in rows[0]
