@@ -30,7 +30,7 @@ def growing_table(report: Report) -> Table | None:
 def combinations_table(report: Report) -> Table | None:
     """Ways to combine all teachers; None where but one was scored."""
     columns = [
-        Column("Combination", numeric=False),
+        Column("Mean", numeric=False),
         Column("Weights", numeric=False),
         *(Column(name, "Cross-entropy, nats") for name in ("dev", "test")),
         *RATES[:3],
@@ -38,8 +38,8 @@ def combinations_table(report: Report) -> Table | None:
     ]
     rows = [
         [
-            f"{each.combination.capitalize()} mean",
-            " ".join(formats.number(weight, 3) for weight in each.weights) if each.weights else "equal",
+            each.combination.capitalize(),
+            " ".join(formats.number(weight, 2) for weight in each.weights) if each.weights else "equal",
             *(formats.number(nats, 4) for nats in (each.cross_entropy.dev, each.cross_entropy.test)),
             *rate_cells(each.frame_accuracy),
             *_gain(each.gain),
