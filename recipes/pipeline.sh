@@ -13,6 +13,7 @@
 #   tune_part        data dir with the share of transfer on which T and alpha are tried; by default a subset, made here
 #   kind             folder of the nets' features in $exp
 #   left_out         stages that others have done
+#   growing          true: the ensembles of the first 2, 3, ... teachers, other combinations and learnt weights, scored too
 #   rescore          sentences or an ARPA model: a language model that rescores lattices, of section lm_rescore
 
 config=recipes/$recipe/recipe.yaml
@@ -30,6 +31,7 @@ ablate_transfer=${ablate_transfer:-false}
 tune_part=${tune_part:-transfer_tune}
 kind=${kind:-fbank}
 left_out=${left_out:-}
+growing=${growing:-false}
 rescore=${rescore:-}
 
 usage() {
@@ -44,6 +46,8 @@ $own_usage  --stage N         first stage to run (default $stage)
   --realign B       true: a first net aligns the speech anew for teachers and students (default $realign)
   --augment KINDS   train on copies too, any of "speed noise room vtlp": at 0.9 and 1.1 times the speed; nets alone, with
                     the alignment of their originals, in noise, in rooms, and with vocal tracts warped (default: none)
+  --growing B       true: score the ensembles of the first 2, 3, ... teachers too, the geometric mean of all, and weights
+                    of the teachers that were learnt on dev (default $growing)
 stages: 1 corpus  2 features  3 language  4 tied states  5 graph, GMM decode  6 teachers  7 choice of T and alpha, soft targets
         8 students  9 decoding and scores  10 report
 END
@@ -55,7 +59,7 @@ command -v asrkd >/dev/null || fail "asrkd is not installed here: ./run.sh setup
 
 while [ $# -gt 0 ]; do
   name=${1#--}
-  case " stage stop-stage config exp jobs num-teachers realign augment $own_options " in
+  case " stage stop-stage config exp jobs num-teachers realign augment growing $own_options " in
     *" $name "*)
       [ $# -ge 2 ] || fail "$1 needs a value (see -h)"
       printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
@@ -67,7 +71,9 @@ done
 for name in stage stop_stage jobs ${num_teachers:+num_teachers}; do
   [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
 done
-[[ $realign =~ ^(true|false)$ ]] || fail "--realign '$realign' is neither true nor false"
+for name in realign growing; do
+  [[ ${!name} =~ ^(true|false)$ ]] || fail "--$name '${!name}' is neither true nor false"
+done
 train_part=train # what tied states are trained on
 kinds=           # of copies that keep their originals' timing, and so their alignment
 for name in $augment; do
@@ -103,6 +109,7 @@ finish() {
   for pid in $(jobs -p); do wait "$pid" || exit 1; done
 }
 
+combining=() # how `frames` combines several models
 # Each takes system, kind of features, and model or models; a GMM comes as --gmm=MODEL.
 decode() {
   local eval=$exp/eval/$1 kind=$2 part lms=(); shift 2
@@ -115,9 +122,18 @@ decode() {
 }
 frames() {
   local eval=$exp/eval/$1 kind=$2 part; shift 2
-  for part in dev $tests; do asrkd frames "$exp/$kind/$part" "$alignments/$part" "$@" "$eval/$part/frames"; done
+  for part in dev $tests; do
+    asrkd frames "${combining[@]}" "$exp/$kind/$part" "$alignments/$part" "$@" "$eval/$part/frames"
+  done
 }
 evaluate() { decode "$@"; frames "$@"; }
+combine() { # arithmetic or geometric: all teachers with equal weights, then with those learnt on dev
+  local combining=(--combination "$1") weights=$exp/weights/$1
+  if [ "$1" != arithmetic ]; then frames "combined.$1" "$kind" $teachers; fi # that one is the ensemble
+  asrkd weigh --combination "$1" "$exp/$kind/dev" "$alignments/dev" $teachers "$weights"
+  combining=(--weights "$weights")
+  frames "combined.$1_learnt" "$kind" $teachers
+}
 
 net_part=$train_part # what nets are
 if [ -n "$kinds" ]; then net_part=train_aug; fi
@@ -235,6 +251,12 @@ if at 9; then
   for seed in $(seq "$num_teachers"); do together evaluate "teacher.$seed" "$kind" "$exp/teachers/$seed"; done
   if [[ " $left_out " != *" 5 "* ]]; then together frames gmm mfcc "--gmm=$exp/tri"; fi
   together evaluate ensemble "$kind" $teachers
+  if [ "$growing" = true ] && [ "$num_teachers" -gt 1 ]; then
+    for count in $(seq 2 $((num_teachers - 1))); do
+      together evaluate "ensemble.$count" "$kind" $(seq -f "$exp/teachers/%g" "$count")
+    done
+    for mean in arithmetic geometric; do together combine "$mean"; done
+  fi
   together evaluate distilled "$kind" "$exp/student"
   together evaluate distilled_small "$kind" "$exp/student_small"
   if [ "$ablate_transfer" = true ]; then together evaluate distilled_labelled "$kind" "$exp/student_labelled"; fi
@@ -245,8 +267,12 @@ if at 10; then
   for part in $tests; do
     report=$exp/report compared=$exp/compare
     if [ "$tests" != test ]; then report+=/$part compared+=/$part; fi
+    systems=()
+    for folder in "$exp/eval"/*/"$part"; do # but not the ensemble as it grows
+      case "$folder" in */ensemble.* | */combined.*) ;; *) systems+=("$folder") ;; esac
+    done
     asrkd compare --ref "$exp/data/$part" --alignment "$alignments/$part" --tied-states "$exp/tri" \
-      "$exp/eval"/*/"$part" "$compared" >/dev/null
+      "${systems[@]}" "$compared" >/dev/null
     asrkd report --test "$part" "$exp" "$report"
     echo "report: $report/report.html  comparison: $compared/compare.html"
   done

@@ -346,6 +346,51 @@ def test_loss_that_needs_soft_targets(failing: Failing) -> None:
     assert "--soft-targets" in failing("train", *DISTILL, *training_set())
 
 
+def test_soft_targets_from_two_sources(failing: Failing) -> None:
+    error = failing("train", *DISTILL, *training_set(), "--soft-targets", "soft_targets", "--teacher", "net")
+    assert "--soft-targets or from --teacher, not from both" in error
+    assert "give --teacher" in failing("train", *SMALL_NET, *training_set(), "--combination", "geometric")
+
+
+def test_teacher_of_another_tree_or_other_features(failing: Failing, copy: Callable[[str], Path]) -> None:
+    teacher = copy("net")
+    description = read_json(teacher / "model.json")
+    write_json(teacher / "model.json", {**description, "tied_states": OTHER_TREE})
+    assert "was the tree built again?" in failing("train", *DISTILL, *training_set(), "--teacher", teacher)
+    write_json(teacher / "model.json", {**description, "features": "other"})
+    assert f"{teacher} was trained on features other" in failing(
+        "train", *DISTILL, *training_set(), "--teacher", teacher
+    )
+
+
+def write_weights(folder: Path, teachers: list[str], weights: list[float]) -> Path:
+    folder.mkdir()
+    write_json(folder / "weights.json", {"combination": "arithmetic", "teachers": teachers, "weights": weights})
+    return folder
+
+
+@pytest.mark.parametrize("verb", ["frames", "posteriors", "export-loglikes", "train"])
+def test_weights_of_other_models(failing: Failing, sound: Path, tmp_path: Path, verb: str) -> None:
+    weights = write_weights(tmp_path / "weights", ["a" * 64, "b" * 64], [0.5, 0.5])
+    commands = {
+        "frames": ["--weights", weights, "fbank", "ali", "net"],
+        "posteriors": ["--weights", weights, "--features", "fbank", "net"],
+        "export-loglikes": ["--weights", weights, "fbank", "net"],
+        "train": [*DISTILL, *training_set(), "--teacher", "net", "--weights", weights],
+    }
+    assert f"{weights} has no weight for {sound / 'net'}" in failing(verb, *commands[verb])
+
+
+def test_weights_that_are_none(failing: Failing, tmp_path: Path) -> None:
+    weights = write_weights(tmp_path / "weights", ["a" * 64], [0.5])
+    assert f"{weights / 'weights.json'}: weights of 1 teachers" in failing(
+        "frames", "--weights", weights, "fbank", "ali", "net"
+    )
+    (weights / "weights.json").write_text("{")
+    assert "not readable as JSON" in failing("frames", "--weights", weights, "fbank", "ali", "net")
+    assert "two models or more" in failing("weigh", "fbank", "ali", "net")
+
+
 def test_soft_targets_cut_short(failing: Failing, copy: Callable[[str], Path]) -> None:
     shard = copy("soft_targets") / "targets.1.npy"
     shard.write_bytes(shard.read_bytes()[:-40])
@@ -491,6 +536,8 @@ def test_unknown_verb(capsys: pytest.CaptureFixture[str]) -> None:
         "frames fbank nowhere net",
         "compare nowhere",
         "compare --ref nowhere text",
+        "frames --weights nowhere fbank ali net",
+        "weigh fbank ali net nowhere",
         "choose nowhere",
     ],
 )

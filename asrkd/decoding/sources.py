@@ -12,8 +12,9 @@ from asrkd.decoding.decode import LogLikelihoods
 from asrkd.features.store import FeatureDir
 from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.tied_states import TiedStates
-from asrkd.models.saved import check_belongs, load_model
-from asrkd.targets.averaging import Combination, Ensemble
+from asrkd.models.saved import check_belongs
+from asrkd.targets.averaging import Combination
+from asrkd.targets.weights import open_ensemble
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,15 @@ class Source:
 
 
 def nets(
-    features: FeatureDir, models: Sequence[Path], combination: Combination = "arithmetic", device: str = "auto"
+    features: FeatureDir,
+    models: Sequence[Path],
+    combination: Combination | None = None,
+    weights: Path | None = None,
+    device: str = "auto",
 ) -> Source:
     """One net's log posteriors, or several nets' combined, less the log priors."""
     device = choose_device(device)
-    ensemble = Ensemble([load_model(path, device) for path in models], combination)
+    ensemble = open_ensemble(models, device, combination, weights)
     check_belongs(ensemble.models[0], features.identity)
 
     def compute(utt_id: str) -> np.ndarray:

@@ -159,6 +159,35 @@ def _draw_tuning(report: Report, figure: "Figure") -> None:
     axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 
 
+def _draw_growing(report: Report, figure: "Figure") -> None:
+    accuracy, words = figure.subplots(1, 2)
+    counts = [each.teachers for each in report.growing]
+    for axes, metric, label in ((accuracy, "frame_accuracy", "Frame accuracy"), (words, "wer", "WER")):
+        for name in ("baseline", "distilled"):
+            _draw_level(axes, report.system(name), metric)
+        rates = [getattr(each, metric) for each in report.growing]
+        style = {**_style("ensemble"), "label": "First teachers, averaged", "markersize": 5}
+        axes.plot(counts, [100 * rate.test for rate in rates], **style)
+        known = [(n, rate) for n, rate in zip(counts, rates, strict=True) if rate.low is not None]
+        bounds = [[100 * getattr(rate, end) for _, rate in known] for end in ("low", "high")]
+        axes.vlines([n for n, _ in known], *bounds, color=style["color"], linewidth=1.6, alpha=0.6)
+        better = "higher" if metric == "frame_accuracy" else "lower"
+        axes.set_title(f"{label} on test, % ({better} is better)")
+        axes.set_xlabel("Teachers")
+        axes.set_xticks(counts)
+        axes.margins(x=0.08)
+    figure.legend(*accuracy.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+
+
+def _draw_level(axes: "Axes", system: System | None, metric: str) -> None:
+    """A horizontal line where a system lies."""
+    rate: Rate | None = getattr(system, metric) if system else None
+    if system and rate:
+        style = _style(system.name)
+        label = {"baseline": "Mean single net"}.get(system.name, system_name(system.name))
+        axes.axhline(100 * rate.test, color=style["color"], linestyle=":", linewidth=1.4, label=label)
+
+
 def _draw_seconds(report: Report, figure: "Figure") -> None:
     axes = figure.subplots()
     stages = list(report.seconds)
@@ -180,6 +209,15 @@ FIGURES: Mapping[str, Drawing[Report]] = {
         "Frame accuracy and word error rate of every net on test with 95 % intervals, and the single nets.",
         "Look at where the distilled net lies between baseline and ensemble. Bars are 95 % intervals, hollow dots the "
         "single nets; two bars that overlap may still differ, which the paired comparisons below decide.",
+    ),
+    "growing": Drawing(
+        _draw_growing,
+        lambda report: (WIDE, 3.2),
+        lambda report: len(report.growing) > 1,
+        "Frame accuracy and word error rate on test against the number of teachers, with 95 % intervals, and the "
+        "levels of the mean single net and the distilled net.",
+        "Look at where the line flattens: from there on a further teacher buys little. All points are of the same test "
+        "utterances, so they are told apart better than their intervals suggest.",
     ),
     "tuning": Drawing(
         _draw_tuning,

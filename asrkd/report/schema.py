@@ -107,6 +107,39 @@ class Comparison:
 
 
 @dataclass(frozen=True, config=CHECKED)
+class Gain:
+    """A paired difference of frame accuracies on test."""
+
+    difference: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Growth:
+    """An ensemble of the first ``teachers``; ``gain`` is over the one with a teacher less."""
+
+    teachers: int
+    frame_accuracy: Rate
+    wer: Rate
+    gain: Gain | None = None
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Combination:
+    """All teachers, combined in one way; ``weights`` were learnt on dev, or are None where all are the same.
+
+    ``gain`` is over the first such row, the ensemble itself.
+    """
+
+    combination: str
+    frame_accuracy: Rate
+    cross_entropy: CrossEntropy
+    weights: list[float] | None = None
+    gain: Gain | None = None
+
+
+@dataclass(frozen=True, config=CHECKED)
 class SoftTargets:
     """What the archive costs and loses. ``encode_share`` is the share of the dump's time that encoding takes."""
 
@@ -189,6 +222,8 @@ class Report:
     test_part: str = "test"
     alpha: float | None = None
     data: dict[str, DataSet | str] = Field(default_factory=dict)  # by set; "note" is one sentence on all
+    growing: list[Growth] = Field(default_factory=list)
+    combinations: list[Combination] = Field(default_factory=list)
     tuning: list[Trial] = Field(default_factory=list)
     curves: dict[str, list[Epoch]] = Field(default_factory=dict)
     calibration: dict[str, Calibration] = Field(default_factory=dict)

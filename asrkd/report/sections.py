@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from asrkd.report import formats, tables
+from asrkd.report import ensemble_tables, formats, tables
 from asrkd.report.findings import findings
 from asrkd.report.schema import Report
 from asrkd.report.sweep_schema import Sweep, figure_name
@@ -67,6 +67,12 @@ def sections(report: Report) -> list[Section]:
         section("paper", "Beside the paper", [tables.paper_table(report)]),
         section("comparisons", "Paired comparisons", [tables.comparisons_table(report)]),
         section("nets", "Single nets", [tables.seeds_table(report)]),
+        section(
+            "growing",
+            "Growing ensemble",
+            [ensemble_tables.growing_table(report), ensemble_tables.combinations_table(report)],
+            ["growing"],
+        ),
         section("soft-targets", "Soft targets", [tables.soft_targets_table(report)]),
         section("tuning", "Tuning of temperature and alpha", [tables.tuning_table(report)], ["tuning"]),
         *(study_sections(report.sweep) if report.sweep else ()),

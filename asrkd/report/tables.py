@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from asrkd.report import formats
-from asrkd.report.schema import DataSet, Report, Spread, System
+from asrkd.report.schema import DataSet, Rate, Report, Spread, System
 
 NAMES = {
     "gmm": "GMM-HMM",
@@ -32,6 +32,10 @@ class Column:
     def heading(self) -> str:
         """Both headings in one, where only one row of them is to be had."""
         return f"{self.group}, {self.name}" if self.group else self.name
+
+
+RATES = [Column(name, group) for group in _METRICS_PER_CENT for name in ("dev", "test", INTERVAL)]
+"""Columns of both measures, three each, which `rate_cells` fills."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +74,7 @@ def systems_table(report: Report) -> Table:
     columns = [
         Column("System", numeric=False),
         Column("Parameters"),
-        *(Column(name, "Frame accuracy, %") for name in ("dev", "test", INTERVAL)),
-        *(Column(name, "WER, %") for name in ("dev", "test", INTERVAL)),
+        *RATES,
     ]
     notes = [
         "WER: word error rate, errors over words of the whole set. Intervals are 95 % bootstrap intervals on test, "
@@ -96,6 +99,11 @@ def _rates(system: System, metric: str) -> list[str]:
         return [formats.ABSENT] * 3
     spread: Spread | None = system.spread
     deviation = getattr(spread, metric) if spread else None
+    return rate_cells(rate, deviation)
+
+
+def rate_cells(rate: Rate, deviation: Rate | None = None) -> list[str]:
+    """A rate on dev and on test, each with its deviation, and the interval of the latter."""
     return [
         formats.spread(rate.dev, deviation.dev if deviation else None),
         formats.spread(rate.test, deviation.test if deviation else None),

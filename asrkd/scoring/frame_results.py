@@ -19,10 +19,11 @@ from asrkd.features.store import FeatureDir
 from asrkd.hmm.alignment import Alignment
 from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.tied_states import TiedStates
-from asrkd.models.saved import check_belongs, load_model
+from asrkd.models.saved import check_belongs
 from asrkd.scoring.frames import score_frames
 from asrkd.scoring.predictions import write_predictions
-from asrkd.targets.averaging import Combination, Ensemble, combine
+from asrkd.targets.averaging import Combination
+from asrkd.targets.weights import open_ensemble
 
 TEMPERATURES = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
 """Where the cross-entropy of softmax(z / T) is measured: its least says how over-confident a net is."""
@@ -30,13 +31,18 @@ TEMPERATURES = (0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 3.0)
 LogPosteriors = Callable[[str], NDArray[np.float32]]
 
 
-def net_frame_scores(
-    features_dir: Path, alignment_dir: Path, models: Sequence[Path], work: Path, combination: Combination = "arithmetic"
+def net_frame_scores(  # noqa: PLR0917 (inputs first, output last)
+    features_dir: Path,
+    alignment_dir: Path,
+    models: Sequence[Path],
+    work: Path,
+    combination: Combination | None = None,
+    weights: Path | None = None,
 ) -> dict[str, Any]:
     """Frame accuracy, cross-entropy and calibration of a net or an ensemble; writes frames.json."""
     device = choose_device("auto")
     features, alignment = FeatureDir.open(features_dir), Alignment.open(alignment_dir)
-    ensemble = Ensemble([load_model(path, device) for path in models], combination)
+    ensemble = open_ensemble(models, device, combination, weights)
     check_belongs(ensemble.models[0], features.identity, alignment.tied_states)
     curve = np.zeros(len(TEMPERATURES))
 
@@ -44,10 +50,10 @@ def net_frame_scores(
         logits = ensemble.logits(features.load(utt_id))
         labels = torch.from_numpy(alignment.pdf_ids(utt_id)).long().to(logits[0].device)
         for index, temperature in enumerate(TEMPERATURES):
-            softened = combine(logits, temperature, combination)
+            softened = ensemble.combined(logits, temperature)
             if len(softened) == len(labels):  # otherwise the scorer says so
                 curve[index] -= float(softened.gather(1, labels[:, None]).sum())
-        return combine(logits, 1.0, combination).cpu().numpy()
+        return ensemble.combined(logits).cpu().numpy()
 
     extra = {"parameters": ensemble.num_parameters}
     return frame_scores(features.utt_ids, alignment, log_posteriors, work, extra=extra, temperature_sums=curve)

@@ -4,7 +4,7 @@ Reads an experiment folder by its layout: ``eval/SYSTEM/SET/{words,frames}`` of 
 ensemble, distilled, distilled_labelled (without the transfer set's unlabelled part) and distilled_small;
 ``teachers/N``, ``student``, ``student_labelled`` and ``student_small`` for their learning curves;
 ``soft_targets``, ``tune`` and all stages' descriptions; ``study/sweep.json``, where `asrkd sweep` has been run. The
-baseline is the mean over the teachers.
+baseline is the mean over the teachers. `ensembles` says what is read of smaller ensembles and other combinations.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +22,7 @@ from asrkd.core.datadir import read_durations
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json
 from asrkd.core.stage import describe
+from asrkd.scoring.ensembles import Scores, combinations, combined_names, growing, growing_names
 from asrkd.scoring.significance import Difference, PairedBootstrap
 
 SETS = ("dev", "test")
@@ -57,7 +58,7 @@ ORDER = (
         "teachers",
         "tune",
     ),
-    *("chosen", "soft_targets", "student", "student_labelled", "student_small", "eval"),
+    *("chosen", "soft_targets", "student", "student_labelled", "student_small", "weights", "eval"),
 )
 
 STUDY = "study"
@@ -69,8 +70,6 @@ PAPER = (
     {"name": "distilled", "frame_accuracy": 0.608, "wer": 0.107},
 )
 """Hinton, Vinyals and Dean 2015, table 1."""
-
-Scores = Mapping[str, Mapping[str, Any]]  # system -> words.json or frames.json
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -88,9 +87,11 @@ def summarise(config: ReportConfig, experiment: Path, test: str = "test") -> dic
     if not teachers:
         raise DataError(f"{experiment}/eval holds no teacher's scores: have the scoring stages been run?")
     names = [*teachers, *(name for name in SINGLE if (experiment / "eval" / name).is_dir())]
-    parts = {"dev": "dev", "test": test}
+    grown, combined = growing_names(experiment, teachers), combined_names(experiment)
+    parts, scored = {"dev": "dev", "test": test}, {"words": [*names, *grown], "frames": [*names, *grown, *combined]}
     scores = {
-        kind: {where: _read(experiment, names, parts[where], kind) for where in SETS} for kind in METRICS.values()
+        kind: {where: _read(experiment, scored[kind], parts[where], kind) for where in SETS}
+        for kind in METRICS.values()
     }
     bootstraps = {kind: _bootstrap(scores[kind]["test"], config.seed) for kind in scores}
     soft_targets = describe(experiment / "soft_targets")["summary"]
@@ -107,6 +108,8 @@ def summarise(config: ReportConfig, experiment: Path, test: str = "test") -> dic
         "systems": [_system(name, teachers, scores, bootstraps) for name in _order(names)],
         "transfer_ratio": {"value": ratio.estimate, "low": ratio.low, "high": ratio.high, "reliable": ratio.reliable},
         "comparisons": _comparisons(bootstraps, teachers, names),
+        "growing": growing(grown, METRICS, scores, bootstraps),
+        "combinations": combinations(experiment, combined, scores["frames"], bootstraps["frames"]),
         "soft_targets": soft_targets,
         "tuning": _tuning(experiment),
         "curves": _curves(experiment),

@@ -27,13 +27,17 @@ from asrkd.core.files import atomic_write, read_fields, write_json
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
 from asrkd.targets.entry import Entry, Items, checksum_of
 from asrkd.targets.packed import COUNT, Packed, pack, split, unpack
+from asrkd.targets.weights import check_weights
 
 Spread: TypeAlias = Literal["prior", "uniform"]
 
 
 @dataclass(frozen=True)
 class Header:
-    """What an archive is. ``codec`` is its section; ``prior`` (num_pdfs,) is how a tail is spread when read densely."""
+    """What an archive is. ``codec`` is its section; ``prior`` (num_pdfs,) is how a tail is spread when read densely.
+
+    ``weights`` are the teachers', in their order; None: all the same.
+    """
 
     temperature: float
     codec: Mapping[str, Any]
@@ -43,6 +47,7 @@ class Header:
     features: str
     tied_states: str
     prior: tuple[float, ...]
+    weights: tuple[float, ...] | None = None
 
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -69,6 +74,9 @@ class SoftTargetArchive:
     def open(cls, path: Path) -> "SoftTargetArchive":
         """Read header and index. DataError when they are missing or malformed."""
         description = read_fields(path / "header.json", **_FIELDS)
+        if (weights := description.get("weights")) is not None:  # not there where all are the same
+            check_weights(weights, len(description["teachers"]), str(path / "header.json"))
+            description["weights"] = tuple(weights)
         try:
             header = Header(**{**description, **{name: tuple(description[name]) for name in ("teachers", "prior")}})
         except (TypeError, KeyError) as error:
@@ -240,7 +248,7 @@ def _entries(number: int, packed: Packed, lengths: Mapping[str, int]) -> Iterato
 def write_header(folder: Path, header: Header, index: Mapping[str, Entry]) -> None:
     """Write the index, then the header: an archive that has its header is whole."""
     write_index(folder / "index", index)
-    write_json(folder / "header.json", asdict(header))
+    write_json(folder / "header.json", {name: value for name, value in asdict(header).items() if value is not None})
 
 
 def write_index(path: Path, index: Mapping[str, Entry]) -> None:

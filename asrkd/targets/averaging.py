@@ -1,11 +1,16 @@
 """An ensemble's posteriors: several nets' logits combined into one distribution a frame.
 
-Hinton, Vinyals and Dean (2015) average the distributions arithmetically or geometrically (section 2). The geometric
-mean, renormalised, of softmax(z_i / T) is softmax(mean(z_i) / T): the mean of logits is the same combination.
+Hinton, Vinyals and Dean (2015) average the distributions arithmetically or geometrically (section 2). With teachers'
+weights w_m, which sum to 1 and are all alike unless they were learnt (`weights`), and p_m = softmax(z_m / T)::
+
+    arithmetic   p = sum_m w_m p_m
+    geometric    p = prod_m p_m^w_m, renormalised, which is softmax(sum_m w_m z_m / T)
+
+A mean of logits is thus the geometric mean: ``logits`` is its other name, not a third combination.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -19,19 +24,50 @@ from asrkd.models.saved import SavedModel, check_belongs, log_softmax
 Combination: TypeAlias = Literal["arithmetic", "geometric", "logits"]
 
 
-def combine(logits: Sequence[torch.Tensor], temperature: float, combination: Combination) -> torch.Tensor:
-    """Log posteriors (frames, num_pdfs) of the combined teachers at ``temperature``; logits each (frames, num_pdfs)."""
-    if combination == "arithmetic":
+def mean_of(combination: Combination) -> Literal["arithmetic", "geometric"]:
+    """Which of the two means it is, whatever its name."""
+    return "arithmetic" if combination == "arithmetic" else "geometric"
+
+
+def combine(
+    logits: Sequence[torch.Tensor],
+    temperature: float,
+    combination: Combination,
+    weights: Sequence[float] | None = None,
+) -> torch.Tensor:
+    """Log posteriors (frames, num_pdfs) of the combined teachers at ``temperature``; logits each (frames, num_pdfs).
+
+    ``weights``: one a teacher, which sum to 1; without them all teachers count the same.
+    """
+    shares = None if weights is None else torch.tensor(weights, device=logits[0].device).view(-1, 1, 1)
+    if mean_of(combination) == "arithmetic":
         log_posteriors = torch.stack([log_softmax(z, temperature) for z in logits])
-        return log_posteriors.logsumexp(0) - math.log(len(logits))
-    return log_softmax(torch.stack([z.float() for z in logits]).mean(0), temperature)
+        if shares is None:
+            return log_posteriors.logsumexp(0) - math.log(len(logits))
+        return (log_posteriors + shares.log()).logsumexp(0)
+    stacked = torch.stack([z.float() for z in logits])
+    return log_softmax(stacked.mean(0) if shares is None else (shares * stacked).sum(0), temperature)
+
+
+def window_of(model: SavedModel) -> Window:
+    """The context that a model sees."""
+    return Window(model.info.left, model.info.right)
 
 
 class Ensemble:
     """One or several trained models of the same features and tied states, used as one."""
 
-    def __init__(self, models: Sequence[SavedModel], combination: Combination = "arithmetic", bfloat16: bool = False):
-        """``bfloat16``: the nets' products are computed in it; what follows the logits is in float32 all the same."""
+    def __init__(
+        self,
+        models: Sequence[SavedModel],
+        combination: Combination = "arithmetic",
+        bfloat16: bool = False,
+        weights: Sequence[float] | None = None,
+    ):
+        """``bfloat16``: the nets' products are computed in it; what follows the logits is in float32 all the same.
+
+        ``weights``: one a model, in their order.
+        """
         first = models[0]
         for model in models[1:]:
             check_belongs(model, first.info.features, first.info.tied_states)
@@ -41,6 +77,7 @@ class Ensemble:
                 )
         self.models = list(models)
         self.combination = combination
+        self.weights = weights
         self.bfloat16 = bfloat16
         self.info = first.info
 
@@ -52,19 +89,30 @@ class Ensemble:
     def log_priors(self) -> NDArray[np.float32]:
         return self.models[0].log_priors
 
+    @property
+    def windows(self) -> set[Window]:
+        """The contexts that the models see."""
+        return {window_of(model) for model in self.models}
+
     @torch.inference_mode()
     def logits(self, features: NDArray[np.float32]) -> list[torch.Tensor]:
         """Each model's logits, (num_frames, num_pdfs), for one utterance's features (num_frames, dim)."""
-        device = next(self.models[0].module.parameters()).device
-        frames = torch.from_numpy(features).to(device)
-        spliced: dict[tuple[int, int], torch.Tensor] = {}
-        for model in self.models:
-            window = (model.info.left, model.info.right)
-            if window not in spliced:
-                spliced[window] = splice(frames, Window(*window))
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
-            return [model.module(spliced[(model.info.left, model.info.right)]) for model in self.models]
+        frames = torch.from_numpy(features).to(self._device)
+        return self.logits_of({window: splice(frames, window) for window in self.windows})
+
+    def logits_of(self, windows: Mapping[Window, torch.Tensor]) -> list[torch.Tensor]:
+        """Each model's logits, (frames, num_pdfs), for frames in windows (frames, input_dim) of each kind it takes."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bfloat16):
+            return [model.module(windows[window_of(model)]) for model in self.models]
+
+    def combined(self, logits: Sequence[torch.Tensor], temperature: float = 1.0) -> torch.Tensor:
+        """Log posteriors (frames, num_pdfs) of each model's logits, taken together."""
+        return combine(logits, temperature, self.combination, self.weights)
 
     def log_posteriors(self, features: NDArray[np.float32], temperature: float = 1.0) -> torch.Tensor:
         """Combined log posteriors (num_frames, num_pdfs) for one utterance's features (num_frames, dim)."""
-        return combine(self.logits(features), temperature, self.combination)
+        return self.combined(self.logits(features), temperature)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.models[0].module.parameters()).device

@@ -15,10 +15,10 @@ from pydantic.dataclasses import dataclass
 from asrkd.core.config import STRICT
 from asrkd.core.device import choose_device, has_fast_bfloat16
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import read_json, sha256, write_json
+from asrkd.core.files import read_json, write_json
 from asrkd.core.parallel import map_shards
 from asrkd.features.store import FeatureDir
-from asrkd.models.saved import check_belongs, load_model
+from asrkd.models.saved import check_belongs
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
 from asrkd.targets.archive import (
     Header,
@@ -33,6 +33,7 @@ from asrkd.targets.archive import (
 from asrkd.targets.averaging import Combination, Ensemble
 from asrkd.targets.entry import Entry
 from asrkd.targets.packed import pack, split
+from asrkd.targets.weights import open_ensemble, teacher_id
 
 SHARD_FRAMES = 20_000
 """Frames in a shard: what a kill loses at most."""
@@ -116,10 +117,17 @@ class _Dumper:
         return float((torch.xlogy(exact, exact) - exact * log_stored).sum())
 
 
-def dump_posteriors(
-    config: PosteriorsConfig, feature_dirs: Sequence[Path], teachers: Sequence[Path], work: Path, jobs: int = 1
+def dump_posteriors(  # noqa: PLR0917 (inputs first)
+    config: PosteriorsConfig,
+    feature_dirs: Sequence[Path],
+    teachers: Sequence[Path],
+    work: Path,
+    jobs: int = 1,
+    weights: Path | None = None,
 ) -> dict[str, Any]:
     """Write a soft-target archive of all ``feature_dirs`` into ``work``; shards that stand there are kept.
+
+    ``weights``: a folder of the teachers' weights; without it they are all the same.
 
     ``jobs`` processes work on a shard each; on a GPU it is one. The bytes do not depend on their number.
 
@@ -128,7 +136,7 @@ def dump_posteriors(
     """
     device = choose_device(config.device)
     bfloat16 = has_fast_bfloat16(device) if config.precision == "auto" else config.precision == "bf16"
-    ensemble = Ensemble([load_model(path, device) for path in teachers], config.combination, bfloat16)
+    ensemble = open_ensemble(teachers, device, config.combination, weights, bfloat16)
     source = _by_utterance([FeatureDir.open(path) for path in feature_dirs], ensemble)
     lengths = {utt_id: features.num_frames[utt_id] for utt_id, features in source.items()}
     codec = build_codec(config.codec, ensemble.info.num_pdfs, "posteriors: codec")
@@ -146,11 +154,12 @@ def dump_posteriors(
         temperature=config.temperature,
         codec={"type": "topk", **config.codec},
         combination=config.combination,
-        teachers=tuple(sha256(path / "model.safetensors") for path in teachers),
+        teachers=tuple(map(teacher_id, teachers)),
         num_pdfs=ensemble.info.num_pdfs,
         features=ensemble.info.features,
         tied_states=ensemble.info.tied_states,
         prior=tuple(float(p) for p in prior),
+        weights=None if ensemble.weights is None else tuple(ensemble.weights),
     )
     index = dumper.index(shards, lengths)
     summary = _summary(work, sum(entry.num_bytes(codec.dtype) for entry in index.values()), header)

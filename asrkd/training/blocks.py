@@ -33,7 +33,7 @@ def open_frames(source: Source, window: Window, device: str, memory_gb: float, s
 
 def num_bytes(utterance: Utterance, source: Source, window: Window) -> int:
     """What an utterance takes of a `FrameStore`."""
-    padded = (utterance.num_frames + window.left + window.right) * source.features.dim * 4
+    padded = (utterance.num_frames + source.padding(window).size - 1) * source.features.dim * 4
     records = table_bytes(source.soft.entry(utterance.utt_id), source.soft.codec.dtype) if source.soft else 0
     return padded + utterance.num_frames * _LABEL_BYTES + records
 

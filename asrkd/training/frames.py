@@ -15,22 +15,35 @@ from torch.utils.data import IterableDataset
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.random import rng_for
 from asrkd.features.store import FeatureDir
-from asrkd.features.window import Window, pad, windows_of
+from asrkd.features.window import Window, covering, pad, windows_of
 from asrkd.hmm.alignment import Alignment
 from asrkd.losses import NO_LABEL, Batch
 from asrkd.targets import Codec
 from asrkd.targets.archive import SoftTargetArchive
 from asrkd.targets.packed import Packed, Table
+from asrkd.training.online import OnlineTeacher
 
 
 @dataclass(frozen=True)
 class Source:
-    """What to train on: ``alignment`` labels ``features``; ``unlabelled`` folders have soft targets only."""
+    """What to train on: ``alignment`` labels ``features``; ``unlabelled`` folders have soft targets only.
+
+    These come from the archive ``soft`` or from a ``teacher`` that is asked for them, and not from both.
+    """
 
     features: FeatureDir
     alignment: Alignment
     unlabelled: Sequence[FeatureDir] = ()
     soft: SoftTargetArchive | None = None
+    teacher: OnlineTeacher | None = None
+
+    @property
+    def has_soft_targets(self) -> bool:
+        return self.soft is not None or self.teacher is not None
+
+    def padding(self, window: Window) -> Window:
+        """What utterances are padded for, so that a net of this ``window`` and the teacher's nets find theirs."""
+        return covering([window, *(self.teacher.windows if self.teacher else ())])
 
 
 @dataclass(frozen=True)
@@ -49,8 +62,9 @@ class Utterance:
 class FrameStore:
     """Frames of utterances with their windows, labels and soft targets, on one device.
 
-    ``windows`` is a view (positions, input_dim); ``positions`` (num_frames,) says which of its rows is a frame's;
-    ``labels`` (num_frames,) are pdf-ids or `NO_LABEL`; ``records`` holds what the codec stored, without padding.
+    ``windows`` is a view (positions, input_dim), ``teacher_windows`` one for each window of the teacher's;
+    ``positions`` (num_frames,) says which of their rows is a frame's; ``labels`` (num_frames,) are pdf-ids or
+    `NO_LABEL`; ``records`` holds what the codec stored, without padding.
     """
 
     num_blocks = 1
@@ -58,12 +72,13 @@ class FrameStore:
     def __init__(self, source: Source, window: Window, device: str = "cpu", utterances: Sequence[Utterance] = ()):
         utterances = utterances or utterances_of(source)
         counts = [utterance.num_frames for utterance in utterances]
-        padded = torch.empty(sum(counts) + len(counts) * (window.left + window.right), source.features.dim)
+        padding = source.padding(window)
+        padded = torch.empty(sum(counts) + len(counts) * (padding.size - 1), source.features.dim)
         positions, labels = torch.empty(sum(counts), dtype=torch.long), torch.full((sum(counts),), NO_LABEL)
         records: list[Packed] = []
         start = first = 0
         for utterance, count in zip(utterances, counts, strict=True):
-            frames = pad(torch.from_numpy(utterance.features.load(utterance.utt_id)), window)
+            frames = pad(torch.from_numpy(utterance.features.load(utterance.utt_id)), padding)
             padded[start : start + len(frames)] = frames
             positions[first : first + count] = torch.arange(start, start + count)
             if utterance.labelled:
@@ -71,7 +86,11 @@ class FrameStore:
             if source.soft is not None:
                 records.append(source.soft.packed(utterance.utt_id))
             start, first = start + len(frames), first + count
-        self.windows = windows_of(padded.to(device), window)
+        padded = padded.to(device)
+        self.windows = windows_of(padded, window, padding)
+        self.teacher = source.teacher
+        kinds = self.teacher.windows if self.teacher else ()
+        self.teacher_windows = {kind: windows_of(padded, kind, padding) for kind in kinds}
         self.positions, self.labels = positions.to(device), labels.to(device)
         self.codec: Codec | None = None
         self.records = Table(records, device) if records else None
@@ -95,10 +114,13 @@ class FrameStore:
     def batch(self, frames: torch.Tensor) -> Batch:
         """The batch of these frames (indices, shape (batch_size,))."""
         # An embedding look-up is the fastest gather of rows from a strided view.
-        windows = torch.nn.functional.embedding(self.positions[frames], self.windows)
-        soft = None
+        positions, embedding = self.positions[frames], torch.nn.functional.embedding
+        windows, soft = embedding(positions, self.windows), None
         if self.codec is not None and self.records is not None:
             soft = self.codec.soft_targets(self.records.gather(frames))
+        elif self.teacher is not None:
+            seen = {kind: embedding(positions, view) for kind, view in self.teacher_windows.items()}
+            soft = self.teacher.soft_targets(seen)
         return Batch(windows, self.labels[frames], soft)
 
 
@@ -125,8 +147,8 @@ def utterances_of(source: Source) -> list[Utterance]:
     """
     failed = set(source.alignment.failed)
     labelled = [Utterance(source.features, utt_id, utt_id not in failed) for utt_id in source.features.utt_ids]
-    found = [utterance for utterance in labelled if utterance.labelled or source.soft is not None]
-    for features in source.unlabelled if source.soft is not None else ():
+    found = [utterance for utterance in labelled if utterance.labelled or source.has_soft_targets]
+    for features in source.unlabelled if source.has_soft_targets else ():
         source.features.check_same_front_end(features)
         found += [Utterance(features, utt_id, labelled=False) for utt_id in features.utt_ids]
     for utterance in found:

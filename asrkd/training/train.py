@@ -22,12 +22,15 @@ from asrkd.features.window import Window
 from asrkd.hmm.alignment import Alignment
 from asrkd.losses import Loss, build_loss
 from asrkd.models import build_model
-from asrkd.models.saved import ModelInfo, save_model
+from asrkd.models.saved import ModelInfo, check_belongs, save_model
 from asrkd.targets.archive import SoftTargetArchive
+from asrkd.targets.averaging import Combination
+from asrkd.targets.weights import open_ensemble
 from asrkd.training.blocks import open_frames
 from asrkd.training.brain import AcousticBrain, Linear, NewBob, Schedule, epochs_left
 from asrkd.training.checkpoint import Progress, load_progress, save_progress
 from asrkd.training.frames import FrameBatches, Frames, Source
+from asrkd.training.online import OnlineTeacher
 
 DEV_BATCH = 4096
 
@@ -59,7 +62,10 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class TrainInputs:
-    """Folders to train from: labelled features with their alignment, dev likewise, unlabelled ones, soft targets."""
+    """Folders to train from: labelled features with their alignment, dev likewise, unlabelled ones, soft targets.
+
+    In place of these, ``teachers`` that are asked for them, combined as `open_ensemble` does.
+    """
 
     features: Path
     alignment: Path
@@ -67,6 +73,9 @@ class TrainInputs:
     dev_alignment: Path
     unlabelled: Sequence[Path] = ()
     soft_targets: Path | None = None
+    teachers: Sequence[Path] = ()
+    combination: Combination | None = None
+    weights: Path | None = None
 
 
 def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any]:
@@ -78,8 +87,9 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     if config.threads:
         torch.set_num_threads(config.threads)
     loss = build_loss(config.loss, "loss")
-    source = _open(inputs)
-    _check_targets(loss, source)
+    _check_given(loss, inputs)
+    source = _open(config, inputs, loss.temperature, device)
+    _check_belong(loss, source)
     dev = Source(FeatureDir.open(inputs.dev_features), Alignment.open(inputs.dev_alignment))
     source.features.check_same_front_end(dev.features)
     source.alignment.check_tied_states(dev.alignment.tied_states, str(inputs.dev_alignment))
@@ -125,24 +135,41 @@ def _summary(module: torch.nn.Module, frames: Frames, progress: Progress) -> dic
     }
 
 
-def _check_targets(loss: Loss, source: Source) -> None:
-    if source.soft is None:
+def _check_given(loss: Loss, inputs: TrainInputs) -> None:
+    """ConfigError unless what soft targets come from is given once, and only to a loss that takes them."""
+    if inputs.soft_targets is not None and inputs.teachers:
+        raise ConfigError("soft targets come from --soft-targets or from --teacher, not from both")
+    if (inputs.combination or inputs.weights) and not inputs.teachers:
+        raise ConfigError("--combination and --weights are of teachers that are asked as training goes: give --teacher")
+    if inputs.soft_targets is None and not inputs.teachers:
         if loss.temperature is not None:
-            raise ConfigError("the loss needs soft targets: give --soft-targets DIR")
-        if source.unlabelled:
-            raise ConfigError(f"{source.unlabelled[0].path} has no labels: it needs --soft-targets and a loss for them")
+            raise ConfigError("the loss needs soft targets: give --soft-targets DIR, or --teacher MODEL")
+        if inputs.unlabelled:
+            raise ConfigError(f"{inputs.unlabelled[0]} has no labels: it needs --soft-targets and a loss for them")
     elif loss.temperature is None:
         raise ConfigError("the loss is for hard labels, but soft targets were given: is the section the right one?")
-    else:
+
+
+def _check_belong(loss: Loss, source: Source) -> None:
+    """MismatchError unless soft targets are of the loss's temperature, and of these features and tied states."""
+    if source.soft is not None:
         source.soft.check(loss.temperature, source.alignment.tied_states)
+    if source.teacher is not None:
+        check_belongs(source.teacher.ensemble.models[0], source.features.identity, source.alignment.tied_states)
 
 
-def _open(inputs: TrainInputs) -> Source:
+def _open(config: TrainConfig, inputs: TrainInputs, temperature: float | None, device: str) -> Source:
+    teacher = None
+    if inputs.teachers and temperature is not None:
+        bfloat16 = _precision(config, device) == "bf16"
+        ensemble = open_ensemble(inputs.teachers, device, inputs.combination, inputs.weights, bfloat16)
+        teacher = OnlineTeacher(ensemble, temperature)
     return Source(
         FeatureDir.open(inputs.features),
         Alignment.open(inputs.alignment),
         [FeatureDir.open(path) for path in inputs.unlabelled],
         None if inputs.soft_targets is None else SoftTargetArchive.open(inputs.soft_targets),
+        teacher,
     )
 
 
@@ -182,7 +209,10 @@ def _optimizer(config: TrainConfig) -> Any:
 
 
 def _run_opts(config: TrainConfig, device: str) -> dict[str, Any]:
-    precision = config.precision
-    if precision == "auto":
-        precision = "bf16" if has_fast_bfloat16(device) else "fp32"
-    return {"device": device, "precision": precision, "noprogressbar": not sys.stderr.isatty()}
+    return {"device": device, "precision": _precision(config, device), "noprogressbar": not sys.stderr.isatty()}
+
+
+def _precision(config: TrainConfig, device: str) -> str:
+    if config.precision == "auto":
+        return "bf16" if has_fast_bfloat16(device) else "fp32"
+    return config.precision

@@ -6,7 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.core.stage import Stage
-from asrkd.verbs.verb import DATA, FEATURES, MODELS, OUTPUT, TIED_STATES, Section, Verb, flag, one_source, path, stage
+from asrkd.verbs.verb import (
+    COMBINED,
+    DATA,
+    FEATURES,
+    MODELS,
+    OUTPUT,
+    TIED_STATES,
+    Section,
+    Verb,
+    flag,
+    how_combined,
+    one_source,
+    path,
+    stage,
+)
 
 
 def plan_export_posteriors(arguments: Namespace, section: Section) -> Stage:
@@ -29,11 +43,15 @@ def plan_export_loglikes(arguments: Namespace, section: Section) -> Stage:
         from asrkd.features.store import FeatureDir
 
         features = FeatureDir.open(arguments.features)
-        source = gmm(features, arguments.gmm) if arguments.gmm else nets(features, arguments.models)
+        if arguments.gmm:
+            source = gmm(features, arguments.gmm)
+        else:
+            source = nets(features, arguments.models, arguments.combination, arguments.weights)
         return export_log_likelihoods(source, features, work, arguments.output, arguments.jobs)
 
-    inputs = [arguments.features, *arguments.models, arguments.gmm]
-    return stage(arguments, {}, inputs, run, gmm=bool(arguments.gmm), output=_place(arguments.output))
+    inputs = [arguments.features, *arguments.models, arguments.gmm, arguments.weights]
+    options = {"gmm": bool(arguments.gmm), **how_combined(arguments)}
+    return stage(arguments, {}, inputs, run, **options, output=_place(arguments.output))
 
 
 def plan_export_alignment(arguments: Namespace, section: Section) -> Stage:
@@ -80,7 +98,7 @@ VERBS: Sequence[Verb] = (
         "Write log-likelihoods as a Kaldi matrix archive (loglikes.scp), for latgen-faster-mapped",
         "asrkd export-loglikes --jobs 2 exp/wsj/fbank/test exp/wsj/student exp/wsj/kaldi/loglikes/test",
         None,
-        [FEATURES, MODELS, OUTPUT, path("--gmm", "tied-state model whose GMM to use, on MFCC")],
+        [FEATURES, MODELS, OUTPUT, path("--gmm", "tied-state model whose GMM to use, on MFCC"), *COMBINED],
         plan_export_loglikes,
     ),
     Verb(

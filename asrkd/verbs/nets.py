@@ -7,7 +7,20 @@ from typing import Any
 
 from asrkd.core.config import parse
 from asrkd.core.stage import Stage
-from asrkd.verbs.verb import OUTPUT, REPEATED, Section, Verb, path, stage, where
+from asrkd.verbs.verb import (
+    COMBINATION,
+    COMBINED,
+    FEATURES,
+    OUTPUT,
+    REPEATED,
+    WEIGHTS,
+    Section,
+    Verb,
+    how_combined,
+    path,
+    stage,
+    where,
+)
 
 
 def plan_train(arguments: Namespace, section: Section) -> Stage:
@@ -24,14 +37,19 @@ def plan_train(arguments: Namespace, section: Section) -> Stage:
             dev_alignment=arguments.dev_alignment,
             unlabelled=arguments.unlabelled,
             soft_targets=arguments.soft_targets,
+            teachers=arguments.teachers,
+            combination=arguments.combination,
+            weights=arguments.weights,
         )
         return train(parse(TrainConfig, section, where(arguments)), inputs, work)
 
     inputs = [
         *(arguments.features, arguments.alignment, arguments.dev_features, arguments.dev_alignment),
-        *(*arguments.unlabelled, arguments.soft_targets),
+        *(*arguments.unlabelled, arguments.soft_targets, *arguments.teachers, arguments.weights),
     ]
-    return stage(arguments, section, inputs, run, unlabelled=len(arguments.unlabelled))
+    online = {"teachers": len(arguments.teachers)} if arguments.teachers else {}
+    options = {"unlabelled": len(arguments.unlabelled), **online, **how_combined(arguments)}
+    return stage(arguments, section, inputs, run, **options)
 
 
 def plan_posteriors(arguments: Namespace, section: Section) -> Stage:
@@ -39,11 +57,25 @@ def plan_posteriors(arguments: Namespace, section: Section) -> Stage:
         from asrkd.targets.dump import PosteriorsConfig, dump_posteriors
 
         config = parse(PosteriorsConfig, section, where(arguments))
-        return dump_posteriors(config, arguments.features, arguments.teachers, work, arguments.jobs)
+        return dump_posteriors(
+            config, arguments.features, arguments.teachers, work, arguments.jobs, weights=arguments.weights
+        )
 
-    return stage(
-        arguments, section, [*arguments.features, *arguments.teachers], run, version=2, teachers=len(arguments.teachers)
-    )
+    inputs = [*arguments.features, *arguments.teachers, arguments.weights]
+    options = {"teachers": len(arguments.teachers), **({"weights": True} if arguments.weights else {})}
+    return stage(arguments, section, inputs, run, version=2, **options)
+
+
+def plan_weigh(arguments: Namespace, section: Section) -> Stage:
+    combination: Any = arguments.combination or "arithmetic"
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.targets.weigh import weigh
+
+        return weigh(arguments.features, arguments.alignment, arguments.models, work, combination)
+
+    inputs = [arguments.features, arguments.alignment, *arguments.models]
+    return stage(arguments, {}, inputs, run, combination=combination)
 
 
 def plan_choose(arguments: Namespace, section: Section) -> Stage:
@@ -54,6 +86,8 @@ def plan_choose(arguments: Namespace, section: Section) -> Stage:
 
     return stage(arguments, {}, arguments.models, run, sections=arguments.sections)
 
+
+TEACHERS = {**REPEATED, "dest": "teachers"}
 
 VERBS: Sequence[Verb] = (
     Verb(
@@ -70,6 +104,8 @@ VERBS: Sequence[Verb] = (
             path("--dev-alignment", "their alignment", required=True),
             path("--unlabelled", "feature folder that has soft targets only; may be repeated", **REPEATED),
             path("--soft-targets", "soft-target archive of all of them"),
+            path("--teacher", "in its place, model to ask for them as it trains; may be repeated", **TEACHERS),
+            *COMBINED,
             (("--seed",), {"type": int, "help": "in place of the section's"}),
             OUTPUT,
         ],
@@ -85,8 +121,23 @@ VERBS: Sequence[Verb] = (
             path("--features", "feature folder to dump; may be repeated", required=True, **REPEATED),
             path("teachers", "model folders", nargs="+"),
             OUTPUT,
+            WEIGHTS,
         ],
         plan_posteriors,
+    ),
+    Verb(
+        "weigh",
+        "Learn the weights of an ensemble's models on a dev set",
+        "asrkd weigh exp/mini/fbank/dev exp/mini/ali/dev exp/mini/teachers/1 exp/mini/teachers/2 exp/mini/weights",
+        None,
+        [
+            FEATURES,
+            path("alignment", "alignment folder of the same utterances"),
+            path("models", "model folders, two or more", nargs="+"),
+            OUTPUT,
+            COMBINATION,
+        ],
+        plan_weigh,
     ),
     Verb(
         "choose",

@@ -10,6 +10,7 @@ from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError, MismatchError
 from asrkd.core.stage import Stage
 from asrkd.verbs.verb import (
+    COMBINED,
     DATA,
     FEATURES,
     MODELS,
@@ -18,6 +19,7 @@ from asrkd.verbs.verb import (
     Argument,
     Section,
     Verb,
+    how_combined,
     one_source,
     path,
     stage,
@@ -39,7 +41,10 @@ def plan_decode(arguments: Namespace, section: Section) -> Stage:
 
         config = parse(DecodeConfig, section, where(arguments))
         features, graph = FeatureDir.open(arguments.features), Graph.open(arguments.graph)
-        source = gmm(features, arguments.gmm) if arguments.gmm else nets(features, arguments.models)
+        if arguments.gmm:
+            source = gmm(features, arguments.gmm)
+        else:
+            source = nets(features, arguments.models, arguments.combination, arguments.weights)
         graph.check_tied_states(source.tied_states, str(arguments.gmm or arguments.models[0]))
         rescorer = None
         if arguments.rescore:
@@ -56,10 +61,10 @@ def plan_decode(arguments: Namespace, section: Section) -> Stage:
 
     inputs = [
         *(arguments.graph, arguments.features, *arguments.models),
-        *(arguments.gmm, arguments.tune, arguments.scale_of, arguments.lm, arguments.rescore),
+        *(arguments.gmm, arguments.tune, arguments.scale_of, arguments.lm, arguments.rescore, arguments.weights),
     ]
     options = {name: bool(getattr(arguments, name)) for name in ("tune", "gmm", "rescore")}
-    return stage(arguments, section, inputs, run, **options)
+    return stage(arguments, section, inputs, run, **options, **how_combined(arguments))
 
 
 def _scale_of(decoded: Path) -> float:
@@ -102,10 +107,11 @@ def plan_frames(arguments: Namespace, section: Section) -> Stage:
 
         if arguments.gmm:
             return gmm_frame_scores(arguments.features, arguments.alignment, arguments.gmm, work)
-        return net_frame_scores(arguments.features, arguments.alignment, arguments.models, work)
+        models, combination, weights = arguments.models, arguments.combination, arguments.weights
+        return net_frame_scores(arguments.features, arguments.alignment, models, work, combination, weights)
 
-    inputs = [arguments.features, arguments.alignment, *arguments.models, arguments.gmm]
-    return stage(arguments, {}, inputs, run, version=2, gmm=bool(arguments.gmm))
+    inputs = [arguments.features, arguments.alignment, *arguments.models, arguments.gmm, arguments.weights]
+    return stage(arguments, {}, inputs, run, version=2, gmm=bool(arguments.gmm), **how_combined(arguments))
 
 
 def plan_compare(arguments: Namespace, section: Section) -> Stage:
@@ -175,6 +181,7 @@ VERBS: Sequence[Verb] = (
             path("--scale-of", "decode folder whose acoustic scale to use: the dev set's"),
             path("--rescore", "language model that takes the place of the graph's own in the lattices"),
             path("--lm", "the graph's own language model, for --rescore"),
+            *COMBINED,
         ],
         plan_decode,
     ),
@@ -197,6 +204,7 @@ VERBS: Sequence[Verb] = (
             MODELS,
             OUTPUT,
             path("--gmm", "tied-state model whose GMM to score, on MFCC"),
+            *COMBINED,
         ],
         plan_frames,
     ),

@@ -68,9 +68,25 @@ def one_source(arguments: Namespace) -> None:
         raise ConfigError("give the models to use before the output, or one GMM as --gmm DIR, and not both")
 
 
+def how_combined(arguments: Namespace) -> dict[str, Any]:
+    """What was given of `COMBINED`, for a stage's identity: nothing, where all models count the same."""
+    given = {"combination": arguments.combination, "weights": bool(arguments.weights)}
+    return {name: value for name, value in given.items() if value}
+
+
 DATA = path("data", "data dir")
 FEATURES = path("features", "feature folder")
 LANG = path("lang", "lang folder")
 TIED_STATES = path("tied_states", "tied-state model, e.g. exp/mini/tri")
 
 MODELS = path("models", "model folders; several are averaged", nargs="*")
+
+COMBINATION: Argument = (
+    ("--combination",),
+    {
+        "choices": ["arithmetic", "geometric", "logits"],
+        "help": "of several models: arithmetic mean of posteriors (default), or geometric, which is the mean of logits",
+    },
+)
+WEIGHTS = path("--weights", "what `asrkd weigh` learnt of these very models, and its combination")
+COMBINED = (COMBINATION, WEIGHTS)

@@ -23,7 +23,7 @@ from tests.recipes.tiny import ROOT, Recipe, environment, run_mini
 SYSTEMS = ["gmm", "baseline", "ensemble", "distilled", "distilled_small"]
 
 STAGES = {"corpus", "data", "fbank", "mfcc", "lang", "mono", "tri", "ali", "graph", "teachers", "tune"}
-STAGES |= {"soft_targets", "student", "student_small", "eval"}
+STAGES |= {"soft_targets", "student", "student_small", "weights", "eval"}
 
 
 def is_fraction(value: Any) -> bool:
@@ -87,6 +87,22 @@ def test_report_compares_with_intervals(recipe: Recipe) -> None:
         assert is_fraction(row["p"])
         expected = systems[row["a"]][row["metric"]]["test"] - systems[row["b"]][row["metric"]]["test"]
         assert row["difference"] == pytest.approx(expected)
+
+
+def test_report_has_the_growing_ensemble_and_other_combinations(recipe: Recipe) -> None:
+    systems = {system["name"]: system for system in recipe.report["systems"]}
+    growing, combinations = recipe.report["growing"], recipe.report["combinations"]
+    assert [row["teachers"] for row in growing] == [1, 2]
+    assert growing[0]["wer"]["test"] == systems["baseline"]["per_seed"][0]["wer"]["test"]
+    for metric in ("frame_accuracy", "wer"):
+        assert growing[1][metric] == pytest.approx(systems["ensemble"][metric])
+    assert [row["combination"] for row in combinations] == ["arithmetic", "arithmetic", "geometric", "geometric"]
+    assert combinations[0]["cross_entropy"] == systems["ensemble"]["cross_entropy"]
+    for equal, learnt in ((0, 1), (2, 3)):
+        assert "weights" not in combinations[equal]
+        assert sum(combinations[learnt]["weights"]) == pytest.approx(1)
+        nats = [combinations[row]["cross_entropy"]["dev"] for row in (equal, learnt)]
+        assert nats[1] <= nats[0] + 1e-6
 
 
 def test_nets_learn(recipe: Recipe) -> None:

@@ -63,7 +63,8 @@ def environment() -> dict[str, str]:
 
 
 def run_mini(exp: Path, config: Path) -> subprocess.CompletedProcess[str]:
-    return run("mini", "--exp", str(exp), "--config", str(config), "--num-teachers", "2", "--jobs", "2")
+    options = ("--num-teachers", "2", "--jobs", "2", "--growing", "true")
+    return run("mini", "--exp", str(exp), "--config", str(config), *options)
 
 
 def run(name: str, *options: str) -> subprocess.CompletedProcess[str]:

@@ -73,9 +73,33 @@ def _against_temperature(best: float, least: float) -> list[dict[str, float]]:
     return [{"temperature": t, "cross_entropy": least + 0.6 * math.log(t / best) ** 2} for t in temperatures]
 
 
+def _growing() -> list[dict[str, Any]]:
+    accuracies, wers = (0.581, 0.598, 0.605, 0.609, 0.6104), (0.112, 0.107, 0.1055, 0.104, 0.1035)
+    rows: list[dict[str, Any]] = []
+    for count, (accuracy, wer) in enumerate(zip(accuracies, wers, strict=True), 1):
+        rates = {"frame_accuracy": _rate(accuracy + 0.006, accuracy, 0.007), "wer": _rate(wer - 0.004, wer, 0.009)}
+        rows.append({"teachers": count, **rates})
+        if count > 1:
+            gain = accuracy - accuracies[count - 2]
+            rows[-1]["gain"] = {"difference": gain, "low": gain - 0.003, "high": gain + 0.003}
+    return rows
+
+
+def _combination(name: str, accuracy: float, nats: float, weights: list[float] | None = None) -> dict[str, Any]:
+    row = {"combination": name, "frame_accuracy": _rate(accuracy + 0.006, accuracy, 0.007)}
+    row["cross_entropy"] = {"dev": nats - 0.05, "test": nats}
+    return row | ({} if weights is None else {"weights": weights})
+
+
 def _measured() -> dict[str, Any]:
     accuracies = {(1, 0.5): 0.601, (2, 0.5): 0.609, (5, 0.5): 0.606, (1, 0.9): 0.604, (2, 0.9): 0.613, (5, 0.9): 0.607}
     return {
+        "growing": _growing(),
+        "combinations": [
+            _combination("arithmetic", 0.6104, 1.29),
+            _combination("arithmetic", 0.6107, 1.2893, [0.21, 0.24, 0.18, 0.19, 0.18]),
+            {**_combination("geometric", 0.6118, 1.2991), "gain": {"difference": 0.0014, "low": 0.0003, "high": 0.003}},
+        ],
         "tuning": [
             {"temperature": float(t), "alpha": a, "dev_frame_accuracy": f, "chosen": (t, a) == (2, 0.9)}
             for (t, a), f in accuracies.items()

@@ -85,8 +85,8 @@ def test_headings_have_scope_and_figures_say_what_they_show(report: Report) -> N
     tags = _Walk(render_html(parse_report(report))).tags
     assert all(attributes.get("scope") for tag, attributes in tags if tag == "th")
     names = [tag for tag, _ in tags]
-    assert names.count("figure") == names.count("figcaption") == 6
-    assert sum(bool(attributes.get("role") == "img" and attributes.get("aria-label")) for _, attributes in tags) == 6
+    assert names.count("figure") == names.count("figcaption") == 7
+    assert sum(bool(attributes.get("role") == "img" and attributes.get("aria-label")) for _, attributes in tags) == 7
     assert names.count("caption") == names.count("table")
 
 

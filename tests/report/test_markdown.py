@@ -9,7 +9,7 @@ Report = dict[str, Any]
 def test_rows_of_a_table_have_the_same_number_of_cells_and_width(report: Report) -> None:
     blocks = render_markdown(parse_report(report)).split("\n\n")
     tables = [block.splitlines() for block in blocks if block.startswith("|")]
-    assert len(tables) == 9
+    assert len(tables) == 11
     for lines in tables:
         assert len({line.count("|") for line in lines}) == 1
         assert len({len(line) for line in lines}) == 1

@@ -22,6 +22,7 @@ def test_every_figure_is_sound_and_keeps_its_text(report: Report) -> None:
     assert {"Baseline", "Ensemble", "Distilled", "Distilled, small"} <= set(_texts(drawn["systems"].svg))
     assert {"Teachers (5)", "Ensemble, ECE 2.1 %"} <= set(_texts(drawn["reliability"].svg))
     assert {"alpha = 0.5", "alpha = 0.9"} <= set(_texts(drawn["tuning"].svg))
+    assert {"First teachers, averaged", "Mean single net", "Distilled", "5"} <= set(_texts(drawn["growing"].svg))
     assert {"corpus", "50.1 s", "402.7 s (0:06:43)"} <= set(_texts(drawn["seconds"].svg))
 
 
@@ -35,6 +36,7 @@ def test_ids_are_unique_over_all_figures_and_references_lead_somewhere(report: R
 @pytest.mark.parametrize(
     ("key", "name"),
     [
+        ("growing", "growing"),
         ("tuning", "tuning"),
         ("curves", "curves"),
         ("calibration", "reliability"),
@@ -57,3 +59,15 @@ def test_names_are_text_even_where_they_look_like_formulas(report: Report) -> No
 def test_reading_the_report_does_not_import_matplotlib() -> None:
     code = "import sys, asrkd.report; sys.exit('matplotlib' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_one_teacher_alone_is_no_curve(report: Report) -> None:
+    report["growing"] = report["growing"][:1]
+    assert "growing" not in figures(parse_report(report))
+
+
+def test_a_growing_ensemble_without_intervals(report: Report) -> None:
+    for row in report["growing"]:
+        for metric in ("frame_accuracy", "wer"):
+            del row[metric]["low"], row[metric]["high"]
+    assert "growing" in figures(parse_report(report))

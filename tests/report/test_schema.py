@@ -40,7 +40,10 @@ def test_a_missing_required_key_is_named(report: Report, key: str) -> None:
         parse_report(report)
 
 
-@pytest.mark.parametrize("key", sorted({"alpha", "data", "tuning", "curves", "calibration", "paper", "environment"}))
+@pytest.mark.parametrize(
+    "key",
+    sorted({"alpha", "data", "growing", "combinations", "tuning", "curves", "calibration", "paper", "environment"}),
+)
 def test_any_other_key_may_be_absent(report: Report, key: str) -> None:
     del report[key]
     parse_report(report)

@@ -27,6 +27,25 @@ def test_against_naive_means(temperature: float) -> None:
     torch.testing.assert_close(logits, combine(LOGITS, temperature, "geometric"), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("weights", [(0.5, 0.2, 0.3), (0.9, 0.0, 0.1), (1.0, 0.0, 0.0)])
+def test_weighted_against_naive_means(temperature: float, weights: tuple[float, ...]) -> None:
+    distributions = [torch.softmax(z.double() / temperature, -1) for z in LOGITS]
+    arithmetic = torch.stack([w * p for w, p in zip(weights, distributions, strict=True)]).sum(0)
+    torch.testing.assert_close(combine(LOGITS, temperature, "arithmetic", weights).exp().double(), arithmetic)
+    product = torch.stack([p**w for w, p in zip(weights, distributions, strict=True)]).prod(0)
+    geometric = combine(LOGITS, temperature, "geometric", weights)
+    torch.testing.assert_close(geometric.exp().double(), product / product.sum(-1, keepdim=True))
+    torch.testing.assert_close(combine(LOGITS, temperature, "logits", weights), geometric, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("combination", ["arithmetic", "geometric", "logits"])
+def test_equal_weights_are_no_weights_and_all_on_one_is_that_teacher(combination: Combination) -> None:
+    equal = combine(LOGITS, 2.0, combination, (1 / 3,) * 3)
+    torch.testing.assert_close(equal, combine(LOGITS, 2.0, combination))
+    torch.testing.assert_close(combine(LOGITS, 2.0, combination, (0, 1, 0)), torch.log_softmax(LOGITS[1] / 2, -1))
+
+
 @pytest.mark.parametrize("combination", ["arithmetic", "geometric", "logits"])
 def test_identical_teachers_are_the_teacher(combination: Combination) -> None:
     one = torch.log_softmax(LOGITS[0] / 2, -1)
@@ -62,6 +81,9 @@ def test_ensemble_of_models_with_different_windows() -> None:
     for logits, wanted in zip(ensemble.logits(features), expected, strict=True):
         torch.testing.assert_close(logits, wanted)
     torch.testing.assert_close(ensemble.log_posteriors(features, 2.0), combine(expected, 2.0, "arithmetic"))
+    weights = (0.7, 0.1, 0.2)
+    weighed = Ensemble(models, "geometric", weights=weights).log_posteriors(features, 2.0)
+    torch.testing.assert_close(weighed, combine(expected, 2.0, "geometric", weights))
     assert ensemble.num_parameters == sum(m.num_parameters for m in models)
     np.testing.assert_array_equal(ensemble.log_priors, -np.ones(5, np.float32))
 

@@ -1,5 +1,6 @@
 """Dumping: what the teachers say reaches the archive, once, and a kill loses one shard at most."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from asrkd.targets.archive import SoftTargetArchive
 from asrkd.targets.averaging import Ensemble
 from asrkd.targets.dump import PosteriorsConfig, dump_posteriors
 from asrkd.targets.entry import checksum_of
+from asrkd.targets.weights import write_weights
 
 NUM_PDFS = 6
 DENSE = {"type": "dense", "precision": "float32"}
@@ -211,3 +213,33 @@ def test_one_teacher_is_an_ensemble(setup: SimpleNamespace) -> None:
     features = FeatureDir.open(setup.features[0])
     alone = Ensemble([load_model(setup.teachers[0])]).log_posteriors(features.load("utt-1"), 2.0).exp()
     np.testing.assert_allclose(SoftTargetArchive.open(setup.work).posteriors("utt-1"), alone, atol=1e-6)
+
+
+def test_weights_reach_the_archive_and_its_header(setup: SimpleNamespace) -> None:
+    run(setup)
+    assert "weights" not in json.loads((setup.work / "header.json").read_text())  # as in archives of older versions
+    assert SoftTargetArchive.open(setup.work).header.weights is None
+    for name in ("weights", "weighed"):
+        (setup.path / name).mkdir()
+    write_weights(setup.path / "weights", "arithmetic", setup.teachers[::-1], [0.9, 0.1])
+    config = PosteriorsConfig(device="cpu", precision="fp32", codec=DENSE)
+    work = setup.path / "weighed"
+    dump_posteriors(config, setup.features, setup.teachers, work, weights=setup.path / "weights")
+    archive = SoftTargetArchive.open(work)
+    assert archive.header.weights == (0.1, 0.9)
+    features = FeatureDir.open(setup.features[0])
+    ensemble = Ensemble([load_model(path) for path in setup.teachers], weights=(0.1, 0.9))
+    expected = ensemble.log_posteriors(features.load("utt-1"), 2.0).exp()
+    np.testing.assert_allclose(archive.posteriors("utt-1"), expected, atol=1e-6)
+    geometric = PosteriorsConfig(device="cpu", combination="geometric")
+    with pytest.raises(MismatchError, match="learnt for the arithmetic combination, but geometric is asked for"):
+        dump_posteriors(geometric, setup.features, setup.teachers, work, weights=setup.path / "weights")
+
+
+@pytest.mark.parametrize("weights", [[0.5], [0.5, 0.6], ["x", 1], "half", 3])
+def test_weights_of_a_header_that_was_edited(setup: SimpleNamespace, weights: object) -> None:
+    run(setup)
+    path = setup.work / "header.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weights": weights}))
+    with pytest.raises(DataError, match=r"header\.json"):
+        SoftTargetArchive.open(setup.work)
