@@ -128,7 +128,7 @@ class Trial:
     """One student of the search over temperature and weight of the soft targets."""
 
     temperature: float
-    alpha: float
+    alpha: float | str  # text for a schedule
     dev_frame_accuracy: float
     chosen: bool = False
 
@@ -184,7 +184,7 @@ class Report:
     soft_targets: SoftTargets
     seconds: dict[str, float]
     test_part: str = "test"
-    alpha: float | None = None
+    alpha: float | str | None = None
     data: dict[str, DataSet | str] = Field(default_factory=dict)  # by set; "note" is one sentence on all
     tuning: list[Trial] = Field(default_factory=list)
     curves: dict[str, list[Epoch]] = Field(default_factory=dict)

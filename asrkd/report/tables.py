@@ -1,6 +1,7 @@
 """The report's tables: what stands in them, as text, once for both Markdown and HTML."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 from dataclasses import dataclass
 
 from asrkd.report import formats
@@ -230,7 +231,7 @@ def soft_targets_table(report: Report) -> Table:
     """What the archive of soft targets costs and loses."""
     soft = report.soft_targets
     smaller = soft.dense_bytes_per_frame / soft.bytes_per_frame if soft.bytes_per_frame else None
-    figures: list[tuple[str, float | None, Callable[[float], str]]] = [
+    figures: list[tuple[str, float | str | None, Callable[[Any], str]]] = [
         ("Temperature", soft.temperature or report.temperature, formats.plain),
         ("Weight of the soft targets, alpha", report.alpha, formats.plain),
         ("Bytes a frame", soft.bytes_per_frame, formats.count),
