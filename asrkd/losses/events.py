@@ -43,7 +43,7 @@ def compared(log_q: torch.Tensor, soft: SoftTargets) -> Iterator[Events]:
     if soft.ids is None:
         yield Events(soft.probs, log_q, log_q.new_ones(1))
         return
-    once = _listed_once(soft.ids)
+    once = _listed_once(soft.ids).to(soft.probs.dtype)
     yield Events(soft.probs, log_q.gather(-1, soft.ids), once)
     if soft.has_tail and soft.ids.shape[-1] < log_q.shape[-1]:
         # Summed over the unlisted pdfs, not 1 - listed, which has no digits left when the tail is small.
@@ -57,7 +57,7 @@ def over_events(parts: Iterable[torch.Tensor]) -> torch.Tensor:
 
 
 def _listed_once(ids: torch.Tensor) -> torch.Tensor:
-    """1 for an id, 0 for padding, which repeats the first of its row."""
-    once = (ids != ids[:, :1]).float()
-    once[:, 0] = 1
+    """True for an id, False for padding, which repeats the first of its row."""
+    once = ids != ids[:, :1]
+    once[:, 0] = True
     return once

@@ -1,8 +1,8 @@
 """The report's tables: what stands in them, as text, once for both Markdown and HTML."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 from dataclasses import dataclass
+from typing import Any
 
 from asrkd.report import formats
 from asrkd.report.schema import DataSet, Report, Spread, System

@@ -160,9 +160,7 @@ class FrameBatches(IterableDataset[Batch]):
     ``epochs`` is how many of them make the whole of `Batch.progress`.
     """
 
-    def __init__(
-        self, frames: Frames, batch_size: int, seed: int | None = None, noise: float = 0.0, epochs: int = 1
-    ):
+    def __init__(self, frames: Frames, batch_size: int, seed: int | None = None, noise: float = 0.0, epochs: int = 1):
         self.frames = frames
         self.batch_size = batch_size
         self.seed = seed
