@@ -11,14 +11,15 @@ else. Every divergence here has T^2 D -> |z - v|^2 / 2N as T grows, for zero-mea
 so that an alpha means the same with each.
 """
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import torch
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
-from asrkd.losses import NO_LABEL, Batch, SoftTargets
+from asrkd.losses import NO_LABEL, Batch, SoftTargets, build_loss
 from asrkd.losses.schedule import Schedule, Weight
 
 
@@ -57,3 +58,9 @@ class SoftLoss:
             hard = torch.nn.functional.cross_entropy(logits, batch.labels, ignore_index=NO_LABEL, reduction="sum")
             loss = loss + (1 - alpha) * hard / len(logits)
         return loss
+
+
+def alpha_of(section: Mapping[str, Any]) -> float | str | None:
+    """The alpha of a ``loss:`` section as a report has it; None where its loss is of hard labels alone."""
+    loss = build_loss(section, "loss")
+    return loss.alpha.label() if isinstance(loss, SoftLoss) else None

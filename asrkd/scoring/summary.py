@@ -21,8 +21,7 @@ from asrkd.core.datadir import read_durations
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json
 from asrkd.core.stage import describe
-from asrkd.losses import build_loss
-from asrkd.losses.mixing import SoftLoss
+from asrkd.losses.mixing import alpha_of
 from asrkd.scoring.significance import Difference, PairedBootstrap
 
 SETS = ("dev", "test")
@@ -99,7 +98,7 @@ def summarise(config: ReportConfig, experiment: Path, test: str = "test") -> dic
         "num_pdfs": soft_targets["dense_bytes_per_frame"] // 4,
         "num_teachers": len(teachers),
         "temperature": soft_targets["temperature"],
-        "alpha": _alpha(student["config"].get("loss", {})),
+        "alpha": alpha_of(student["config"].get("loss", {})),
         "test_part": test,
         "data": {**_data(experiment), "note": config.note},
         "systems": [_system(name, teachers, scores, bootstraps) for name in _order(names)],
@@ -121,12 +120,6 @@ def summarise(config: ReportConfig, experiment: Path, test: str = "test") -> dic
         "seconds": _seconds(experiment),
         "environment": {"device": student["summary"]["device"], "torch": version("torch"), "asrkd": version("asrkd")},
     }
-
-
-def _alpha(section: Mapping[str, Any]) -> float | str | None:
-    """The soft term's weight as the report has it; None for hard labels alone."""
-    loss = build_loss(section, "student: loss")
-    return loss.alpha.label() if isinstance(loss, SoftLoss) else None
 
 
 def _number(name: str) -> int:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrkd.core.errors import ConfigError
-from asrkd.losses.mixing import SoftLoss
+from asrkd.losses.mixing import SoftLoss, alpha_of
 from asrkd.losses.schedule import Schedule
 from tests.losses.soft import DIVERGENCES, batch, logits_of, soft_loss, sparse
 
@@ -65,6 +65,12 @@ def test_what_configurations_and_reports_have_for_it() -> None:
     again = soft_loss("distillation", alpha=schedule.alpha.section())
     assert isinstance(again, SoftLoss)
     assert again.alpha == schedule.alpha
+
+
+def test_alpha_of_any_section() -> None:
+    assert alpha_of({}) is None
+    assert alpha_of({"type": "distillation"}) == 0.9
+    assert alpha_of({"type": "reverse_kl", "alpha": {"start": 0, "end": 1, "type": "cosine"}}) == "0 to 1, cosine"
 
 
 @pytest.mark.parametrize(
