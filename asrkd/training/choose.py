@@ -15,10 +15,10 @@ from asrkd.losses.mixing import SoftLoss
 
 
 def choose(models: Sequence[Path], sections: Sequence[str], work: Path) -> dict[str, Any]:
-    """Write chosen.yaml, which sets what the best model's loss had for the posteriors and ``sections``.
+    """Write chosen.yaml, which sets temperature and alpha of the best model's loss for the posteriors and ``sections``.
 
-    The best is the one with the highest dev frame accuracy; of equals the first. tried.json lists all. The files
-    ``temperature`` and ``alpha`` are for shell scripts, to be set with --set.
+    Its type, too, where several were tried. The best is the one with the highest dev frame accuracy; of equals the
+    first. tried.json lists all. The files ``temperature`` and ``alpha`` are for shell scripts, to be set with --set.
     """
     losses, tried = [], []
     for path in models:
@@ -34,6 +34,8 @@ def choose(models: Sequence[Path], sections: Sequence[str], work: Path) -> dict[
     best = accuracies.index(max(accuracies))
     write_json(work / "tried.json", [{**row, "chosen": index == best} for index, row in enumerate(tried)])
     chosen = losses[best]
+    if len({loss["type"] for loss in losses}) == 1:
+        del chosen["type"]
     config: dict[str, Any] = {name: {"loss": chosen} for name in sections}
     config["posteriors"] = {"temperature": chosen["temperature"]}
     for name in ("temperature", "alpha"):
@@ -42,7 +44,7 @@ def choose(models: Sequence[Path], sections: Sequence[str], work: Path) -> dict[
     with atomic_write(work / "chosen.yaml") as file:
         yaml.safe_dump(config, file)
     label = ", ".join(f"{name} {_text(tried[best][name])}" for name in ("temperature", "alpha"))
-    print(f"choose: {chosen['type']}, {label} of {len(tried)} tried on dev")
+    print(f"choose: {tried[best]['type']}, {label} of {len(tried)} tried on dev")
     return {name: chosen[name] for name in ("temperature", "alpha")}
 
 

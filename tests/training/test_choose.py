@@ -40,7 +40,7 @@ def test_the_best_on_dev_and_of_equals_the_first(tmp_path: Path, work: Path) -> 
     ]
     assert choose(models, ["student", "student_small"], work) == {"temperature": 2, "alpha": 0.9}
     chosen = load_yaml(work / "chosen.yaml")
-    assert chosen["student"]["loss"] == {"type": "distillation", "temperature": 2, "alpha": 0.9}
+    assert chosen["student"]["loss"] == {"temperature": 2, "alpha": 0.9}  # the type that sections have stays
     assert chosen["student_small"] == chosen["student"]
     assert chosen["posteriors"] == {"temperature": 2}
     assert [(work / name).read_text() for name in ("temperature", "alpha")] == ["2\n", "0.9\n"]
