@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from asrkd.losses import SoftTargets
+from asrkd.losses.events import FLOOR
 from asrkd.models import build_model
 from asrkd.targets import build_codec, dense_posteriors
 from asrkd.targets.archive import Header, SoftTargetArchive, write_header, write_shard
@@ -147,8 +148,7 @@ def _size(folder: Path) -> int:
 
 def cells(row: Row, exact: torch.Tensor, log_q: torch.Tensor) -> list[str]:
     frames = len(exact)
-    # Where nothing was stored, as many nats as float16's smallest value has.
-    stored, reference = row.read.double().clamp_min(2.0**-25), exact.double()
+    stored, reference = row.read.double().clamp_min(FLOOR), exact.double()
     divergence = float((torch.xlogy(reference, reference) - reference * stored.log()).sum() / frames)
     error = ((reference - row.read) * log_q).sum(-1)
     of_loss = f"{float(error.mean()):+.5f} ± {float(error.std()) / frames**0.5:.5f}"

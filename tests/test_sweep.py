@@ -234,7 +234,7 @@ def test_a_failing_trial_is_told_and_the_others_go_on(
             {"studies": {"a": {"grid": {"posteriors.temperature": [3]}}}},
             "soft targets at temperature 3 for a loss at 2",
         ),
-        ({"studies": {"a": {"grid": {"alpha": [2]}}}}, "alpha: input should be less than or equal to 1"),
+        ({"studies": {"a": {"grid": {"alpha": [2]}}}}, "alpha: input should be a number from 0 to 1"),
         ({"sections": "student"}, "unknown key 'sections'; did you mean 'section'?"),
         ({"unlabelled": ["transfre"]}, "transfre"),
     ],

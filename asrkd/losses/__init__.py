@@ -1,7 +1,11 @@
 """Losses: one file each, with ``Config`` and ``build``; found by the file's name.
 
 A loss is a callable ``loss(logits, batch) -> Tensor`` of shape (): logits (frames, num_pdfs) and a `Batch`. It takes
-its softmax over the last axis, in float32.
+its softmax over the last axis, in float32. A loss keeps no state: what changes as training goes on, it takes from
+`Batch.progress`.
+
+``distillation`` (forward KL), ``reverse_kl``, ``symmetric_kl`` and ``logit_matching`` are one divergence each, which
+`mixing` scales by T^2 and mixes with hard labels; ``cross_entropy`` has hard labels alone.
 """
 
 from collections.abc import Mapping
@@ -20,8 +24,9 @@ class SoftTargets:
     """A teacher's posteriors for a batch of frames, at the temperature at which they were dumped.
 
     Sparse: ``probs`` (frames, k) for pdfs ``ids`` (frames, k), and ``tail`` (frames,), the mass of all others; rows of
-    probs plus tail sum to 1; an id may come again with no probability. Where ``has_tail`` is False, ``tail`` is zeros,
-    and nothing is computed for it. Dense: ``ids`` is None and ``probs`` is (frames, num_pdfs), ``tail`` zeros.
+    probs plus tail sum to 1; a row's first id may come again with no probability, which is padding. Where ``has_tail``
+    is False, ``probs`` are random draws, right only on the average, and ``tail`` is zeros: nothing is computed for it.
+    Dense: ``ids`` is None and ``probs`` is (frames, num_pdfs), ``tail`` zeros.
     """
 
     probs: torch.Tensor
@@ -32,11 +37,15 @@ class SoftTargets:
 
 @dataclass
 class Batch:
-    """Frames to train on: ``windows`` (frames, input_dim), ``labels`` (frames,): pdf-ids, `NO_LABEL` if unknown."""
+    """Frames to train on: ``windows`` (frames, input_dim), ``labels`` (frames,): pdf-ids, `NO_LABEL` if unknown.
+
+    ``progress`` is the share of the training, in [0, 1), that lies before this batch.
+    """
 
     windows: torch.Tensor
     labels: torch.Tensor
     soft: SoftTargets | None = None
+    progress: float = 0.0
 
 
 class Loss(Protocol):
@@ -45,6 +54,10 @@ class Loss(Protocol):
     @property
     def temperature(self) -> float | None:
         """What soft targets must have been dumped at; None: the loss uses none."""
+
+    @property
+    def takes_draws(self) -> bool:
+        """Whether soft targets may be random draws: its gradient is linear in them, and so right on the average."""
 
     def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor: ...
 

@@ -71,9 +71,9 @@ def parameters(value: int | None) -> str:
     return f"{value / 1e6:,.2f} M" if value >= 10_000 else f"{value:,}"
 
 
-def plain(value: float) -> str:
-    """A setting such as a temperature: 2.0 -> ``2``, 0.5 -> ``0.5``."""
-    return f"{value:g}".replace("-", MINUS)
+def plain(value: float | str) -> str:
+    """A setting such as a temperature: 2.0 -> ``2``, 0.5 -> ``0.5``; one that changes is text as it is."""
+    return value if isinstance(value, str) else f"{value:g}".replace("-", MINUS)
 
 
 def duration(seconds: float) -> str:

@@ -143,7 +143,7 @@ def _draw_temperature(report: Report, figure: "Figure") -> None:
 
 def _draw_tuning(report: Report, figure: "Figure") -> None:
     axes = figure.subplots()
-    alphas = sorted({each.alpha for each in report.tuning})
+    alphas = sorted({each.alpha for each in report.tuning}, key=formats.plain)
     for index, alpha in enumerate(alphas):
         trials = sorted((each.temperature, each.dev_frame_accuracy) for each in report.tuning if each.alpha == alpha)
         style = _style("", index)

@@ -164,7 +164,7 @@ class Trial:
     """One student of the search over temperature and weight of the soft targets."""
 
     temperature: float
-    alpha: float
+    alpha: float | str  # text for a schedule
     dev_frame_accuracy: float
     chosen: bool = False
 
@@ -220,7 +220,7 @@ class Report:
     soft_targets: SoftTargets
     seconds: dict[str, float]
     test_part: str = "test"
-    alpha: float | None = None
+    alpha: float | str | None = None
     data: dict[str, DataSet | str] = Field(default_factory=dict)  # by set; "note" is one sentence on all
     growing: list[Growth] = Field(default_factory=list)
     combinations: list[Combination] = Field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from asrkd.report import formats
 from asrkd.report.schema import DataSet, Rate, Report, Spread, System
@@ -238,7 +239,7 @@ def soft_targets_table(report: Report) -> Table:
     """What the archive of soft targets costs and loses."""
     soft = report.soft_targets
     smaller = soft.dense_bytes_per_frame / soft.bytes_per_frame if soft.bytes_per_frame else None
-    figures: list[tuple[str, float | None, Callable[[float], str]]] = [
+    figures: list[tuple[str, float | str | None, Callable[[Any], str]]] = [
         ("Temperature", soft.temperature or report.temperature, formats.plain),
         ("Weight of the soft targets, alpha", report.alpha, formats.plain),
         ("Bytes a frame", soft.bytes_per_frame, formats.count),

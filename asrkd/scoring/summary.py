@@ -22,6 +22,7 @@ from asrkd.core.datadir import read_durations
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json
 from asrkd.core.stage import describe
+from asrkd.losses.mixing import alpha_of
 from asrkd.scoring.ensembles import Scores, combinations, combined_names, growing, growing_names
 from asrkd.scoring.significance import Difference, PairedBootstrap
 
@@ -102,7 +103,7 @@ def summarise(config: ReportConfig, experiment: Path, test: str = "test") -> dic
         "num_pdfs": soft_targets["dense_bytes_per_frame"] // 4,
         "num_teachers": len(teachers),
         "temperature": soft_targets["temperature"],
-        "alpha": student["config"].get("loss", {}).get("alpha"),
+        "alpha": alpha_of(student["config"].get("loss", {})),
         "test_part": test,
         "data": {**_data(experiment), "note": config.note},
         "systems": [_system(name, teachers, scores, bootstraps) for name in _order(names)],

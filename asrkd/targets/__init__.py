@@ -20,10 +20,13 @@ Records = NDArray[np.void]
 class Codec(Protocol):
     """How a frame's posteriors are stored: one record of ``dtype`` a frame.
 
+    ``random`` says that they are drawn at random, and right only on the average.
+
     Where a record has a field ``count``, its lists hold so many values; the rest of them is not stored (`packed`).
     """
 
     dtype: np.dtype[np.void]
+    random: bool
 
     def encode(self, posteriors: torch.Tensor, utt_id: str = "") -> Records:
         """Records (frames,) of posteriors (frames, num_pdfs), rows summing to 1.

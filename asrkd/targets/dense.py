@@ -22,6 +22,8 @@ class Config:
 class Dense:
     """One field: ``probs`` (num_pdfs,)."""
 
+    random = False
+
     def __init__(self, precision: str, num_pdfs: int):
         self.dtype = np.dtype([("probs", precision, (num_pdfs,))])
         self._precision = torch.float16 if precision == "float16" else torch.float32

@@ -18,6 +18,7 @@ from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_json, write_json
 from asrkd.core.parallel import map_shards
 from asrkd.features.store import FeatureDir
+from asrkd.losses.events import FLOOR
 from asrkd.models.saved import check_belongs
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
 from asrkd.targets.archive import (
@@ -112,8 +113,7 @@ class _Dumper:
         """Sum over frames of KL(posteriors || what the records give back), in nats."""
         exact = posteriors.double().cpu()
         stored = dense_posteriors(self.codec.soft_targets(fields(records)), self.prior).double()
-        # Where float16 has rounded a posterior to 0 its logarithm is that of half float16's smallest step.
-        log_stored = stored.clamp_min(2.0**-25).log()
+        log_stored = stored.clamp_min(FLOOR).log()
         return float((torch.xlogy(exact, exact) - exact * log_stored).sum())
 
 

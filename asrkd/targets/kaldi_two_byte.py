@@ -29,6 +29,8 @@ class Config:
 class KaldiTwoByte:
     """``low`` and ``range`` of the frame's log posteriors, and ``values`` (num_pdfs,): Kaldi's 16 bits, unsigned."""
 
+    random = False
+
     def __init__(self, num_pdfs: int):
         # Typed as signed, in which torch can gather.
         self.dtype = np.dtype([("low", "<f4"), ("range", "<f4"), ("values", "<i2", (num_pdfs,))])

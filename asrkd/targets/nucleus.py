@@ -27,6 +27,8 @@ class Config:
 class Nucleus:
     """pdf-ids in 16 bits where they fit, posteriors in float16, most probable first; their number in 8 bits."""
 
+    random = False
+
     def __init__(self, p: float, cap: int, num_pdfs: int):
         self.p = p
         # One pdf at least is left to the tail, which then says all that there is to say of it.

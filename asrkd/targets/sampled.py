@@ -40,6 +40,8 @@ class Config:
 class Sampled:
     """pdf-ids in 16 bits where they fit, in ascending order; how often each was drawn, and their number, in 8 bits."""
 
+    random = True
+
     def __init__(self, draws: int, max_variance: float, seed: int, num_pdfs: int):
         self.draws, self.max_variance, self.seed = draws, max_variance, seed
         self._width = min(draws, num_pdfs)

@@ -26,6 +26,8 @@ class Config:
 class TopK:
     """pdf-ids in 16 bits where they fit, posteriors in float16, most probable first."""
 
+    random = False
+
     def __init__(self, k: int, num_pdfs: int):
         self.k = min(k, num_pdfs)
         ids = id_type(num_pdfs)

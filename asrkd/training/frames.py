@@ -179,13 +179,15 @@ class FrameBatches(IterableDataset[Batch]):
     """Batches over all frames, in an order drawn anew each epoch, or in order where ``seed`` is None.
 
     The order depends on the seed and the epoch alone, so that a resumed run draws what the first would have drawn.
+    ``epochs`` is how many of them make the whole of `Batch.progress`.
     """
 
-    def __init__(self, frames: Frames, batch_size: int, seed: int | None = None, noise: float = 0.0):
+    def __init__(self, frames: Frames, batch_size: int, seed: int | None = None, noise: float = 0.0, epochs: int = 1):
         self.frames = frames
         self.batch_size = batch_size
         self.seed = seed
         self.noise = noise
+        self.epochs = epochs
         self.epoch = 0
 
     def __len__(self) -> int:
@@ -196,10 +198,14 @@ class FrameBatches(IterableDataset[Batch]):
         if self.seed is not None:
             draw = rng_for(self.seed, "frames", self.epoch)
             generator = torch.Generator().manual_seed(int(draw.integers(2**62)))
+        before, batches = max(self.epoch - 1, 0), len(self)
+        done = 0
         for store in self.frames.blocks(self.epoch):
             order = torch.arange(len(store)) if generator is None else torch.randperm(len(store), generator=generator)
             for frames in torch.split(order.to(store.positions.device), self.batch_size):
                 batch = store.batch(frames)
+                batch.progress = (before + done / batches) / self.epochs
+                done += 1
                 if self.noise:
                     batch.windows += self.noise * torch.randn_like(batch.windows)
                 yield batch

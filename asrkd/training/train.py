@@ -102,7 +102,7 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     brain = AcousticBrain(
         module, loss, _schedule(config), progress, config.seed, _optimizer(config), _run_opts(config, device)
     )
-    brain.train_batches = FrameBatches(frames, config.batch_size, config.seed, config.input_noise)
+    brain.train_batches = FrameBatches(frames, config.batch_size, config.seed, config.input_noise, config.epochs)
     brain.after_epoch = partial(_after_epoch, work)
     first_epoch, start = progress.epoch, time.perf_counter()
     brain.fit(
@@ -154,6 +154,11 @@ def _check_belong(loss: Loss, source: Source) -> None:
     """MismatchError unless soft targets are of the loss's temperature, and of these features and tied states."""
     if source.soft is not None:
         source.soft.check(loss.temperature, source.alignment.tied_states)
+        if source.soft.codec.random and not loss.takes_draws:
+            raise ConfigError(
+                f"{source.soft.path} holds random draws, which are right on the average only for a loss that is linear "
+                "in the posteriors: take type: distillation, or dump the soft targets with another codec, such as topk"
+            )
     if source.teacher is not None:
         check_belongs(source.teacher.ensemble.models[0], source.features.identity, source.alignment.tied_states)
 

@@ -141,11 +141,11 @@ VERBS: Sequence[Verb] = (
     ),
     Verb(
         "choose",
-        "Take temperature and alpha of the student that does best on dev",
+        "Take temperature and alpha of the student that does best on dev, and its loss where several were tried",
         "asrkd choose --for student --for student_small exp/mini/tune/T2-a0.9 exp/mini/tune/T4-a0.9 exp/mini/chosen",
         None,
         [
-            path("models", "students trained with several temperatures and weights", nargs="+"),
+            path("models", "students trained with several temperatures, weights or losses", nargs="+"),
             OUTPUT,
             (("--for",), {"action": "append", "dest": "sections", "default": [], "help": "section to set; repeatable"}),
         ],

@@ -26,6 +26,13 @@ def test_every_figure_is_sound_and_keeps_its_text(report: Report) -> None:
     assert {"corpus", "50.1 s", "402.7 s (0:06:43)"} <= set(_texts(drawn["seconds"].svg))
 
 
+def test_a_schedule_has_a_line_of_its_own_in_the_tuning(report: Report) -> None:
+    for trial in report["tuning"][:2]:
+        trial["alpha"] = "1 to 0.5, linear"
+    texts = _texts(figures(parse_report(report))["tuning"].svg)
+    assert {"alpha = 0.5", "alpha = 0.9", "alpha = 1 to 0.5, linear"} <= set(texts)
+
+
 def test_ids_are_unique_over_all_figures_and_references_lead_somewhere(report: Report) -> None:
     together = "".join(plot.svg for plot in figures(parse_report(report)).values())
     ids = re.findall(r'\sid="([^"]+)"', together)

@@ -97,6 +97,15 @@ def test_tuning_marks_the_chosen_row(report: Report) -> None:
     assert list(table.rows[table.marked]) == ["2", "0.9", "61.30"]
 
 
+def test_an_alpha_that_changes_is_text(report: Report) -> None:
+    report["alpha"] = report["tuning"][0]["alpha"] = "1 to 0.5, linear"
+    parsed = parse_report(report)
+    assert _rows(tables.soft_targets_table(parsed))["Weight of the soft targets, alpha"] == ["1 to 0.5, linear"]
+    table = tables.tuning_table(parsed)
+    assert table is not None
+    assert list(table.rows[0]) == ["1", "1 to 0.5, linear", "60.10"]
+
+
 def test_data_sets_of_any_name_after_the_usual_ones(report: Report) -> None:
     report["data"] = {"dev_other": {"hours": 1, "utterances": 2, "speakers": 1}, **report["data"]}
     table = tables.data_table(parse_report(report))

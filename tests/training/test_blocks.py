@@ -6,6 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -65,6 +66,22 @@ def test_every_frame_once_an_epoch_and_no_block_beyond_half_the_budget(
     everything = store.batch(torch.arange(len(store)))
     rows = [torch.cat([b.windows, b.labels[:, None].float()], 1) for b in (everything, *drawn)]
     assert Counter(map(tuple, rows[0].tolist())) == Counter(map(tuple, torch.cat(rows[1:]).tolist()))
+
+
+@pytest.mark.parametrize("in_blocks", [False, True])
+def test_progress_grows_evenly_from_0_and_depends_on_the_epoch_alone(source: Source, in_blocks: bool) -> None:
+    """So that a resumed run goes on where it was."""
+    frames = streamed(source, whole(source) // 2) if in_blocks else FrameStore(source, WINDOW)
+    batches = FrameBatches(frames, 64, seed=1, epochs=3)
+    seen: list[list[float]] = []
+    for epoch in (1, 2, 3, 2):
+        batches.epoch = epoch
+        seen.append([batch.progress for batch in batches])
+        assert len(seen[-1]) == len(batches)
+        assert seen[-1][0] == (epoch - 1) / 3
+        assert np.diff(seen[-1]) == pytest.approx(1 / 3 / len(batches))
+        assert seen[-1][-1] < epoch / 3
+    assert seen[3] == seen[1]
 
 
 def test_only_two_blocks_are_held_at_once(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:

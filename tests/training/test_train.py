@@ -128,6 +128,31 @@ def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(  # noqa: PLR0917 (fi
         assert path.read_bytes() == (killed / path.name).read_bytes(), path.name
 
 
+@pytest.mark.parametrize("alpha", [{"start": 1.0, "end": 0.0}, {"type": "step", "start": 1.0, "end": 0.0, "at": 0.6}])
+def test_a_schedule_of_alpha_goes_on_after_a_cut_to_the_same_bytes(
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alpha: dict[str, Any]
+) -> None:
+    archive = soft_targets(tmp_path / "soft", [FeatureDir.open(problem.features)])
+    inputs, config = replace(problem, soft_targets=archive), config_of(loss={**DISTILL, "alpha": alpha})
+    trained(config, inputs, tmp_path / "whole")
+    trained(config_of(loss=DISTILL), inputs, tmp_path / "constant")
+    after_epoch = training._after_epoch
+
+    def cut_after_2(work: Path, progress: Progress) -> None:
+        after_epoch(work, progress)
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_after_epoch", cut_after_2)
+    with pytest.raises(KeyboardInterrupt):
+        trained(config, inputs, tmp_path / "cut")
+    monkeypatch.undo()
+    trained(config, inputs, tmp_path / "cut")
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    curves = [(tmp_path / name / "log.json").read_bytes() for name in ("cut", "whole", "constant")]
+    assert curves[0] == curves[1] != curves[2]
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.99])
 def test_damaged_checkpoint(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, kept: float) -> None:
     save_progress(tmp_path / training.CHECKPOINT, Progress(epoch=1, weights={"0.weight": torch.zeros(3, 4)}))
@@ -175,17 +200,24 @@ DISTILL = {"type": "distillation", "temperature": 2.0, "alpha": 1.0}
 
 
 @pytest.mark.parametrize(
-    "codec",
-    [None, {"type": "topk", "k": 2}, {"type": "nucleus", "p": 1.0, "cap": 2}, {"type": "kaldi_two_byte"}],
-    ids=["dense", "topk", "nucleus", "kaldi_two_byte"],
+    ("loss", "codec"),
+    [
+        ("distillation", None),
+        ("distillation", {"type": "topk", "k": 2}),
+        ("distillation", {"type": "nucleus", "p": 1.0, "cap": 2}),
+        ("distillation", {"type": "kaldi_two_byte"}),
+        ("reverse_kl", {"type": "topk", "k": 2}),
+        ("symmetric_kl", {"type": "nucleus", "p": 1.0, "cap": 2}),
+        ("logit_matching", {"type": "topk", "k": 3}),
+    ],
 )
 def test_student_matches_a_known_teacher(
-    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, codec: dict[str, Any] | None
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, loss: str, codec: dict[str, Any] | None
 ) -> None:
     features = FeatureDir.open(problem.features)
     archive = soft_targets(tmp_path / "soft", [features], codec=codec)
     config = config_of(
-        loss=DISTILL,
+        loss={**DISTILL, "type": loss},
         model={"hidden_layers": 0},
         window={"left": 0, "right": 0},
         epochs=60,
@@ -240,6 +272,9 @@ def test_loss_and_targets_must_fit(problem: TrainInputs, config_of: ConfigMaker,
         trained(config_of(), replace(problem, unlabelled=[problem.dev_features]), tmp_path / "x")
     with pytest.raises(MismatchError, match="at temperature 2, the loss has 5"):
         trained(config_of(loss={**DISTILL, "temperature": 5.0}), with_soft, tmp_path / "x")
+    draws = soft_targets(tmp_path / "draws", [FeatureDir.open(problem.features)], codec={"type": "sampled"})
+    with pytest.raises(ConfigError, match=r"draws holds random draws.*: take type: distillation, or .* another codec"):
+        trained(config_of(loss={**DISTILL, "type": "reverse_kl"}), replace(problem, soft_targets=draws), tmp_path / "x")
     header = json.loads((archive / "header.json").read_text())
     (archive / "header.json").write_text(json.dumps({**header, "tied_states": "x" * 64}))
     with pytest.raises(MismatchError, match="was the tree built again"):
