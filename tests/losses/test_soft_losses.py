@@ -269,7 +269,7 @@ def test_sections(name: str) -> None:
     assert soft_loss(name, 5.0).temperature == 5.0
     with pytest.raises(ConfigError, match=r"loss: temperature: .* greater than 0"):
         soft_loss(name, 0.0)
-    with pytest.raises(ConfigError, match=r"loss: alpha.start: .* less than or equal to 1 .given 1.5"):
+    with pytest.raises(ConfigError, match=r"loss: alpha: input should be a number from 0 to 1, .* .given 1.5"):
         soft_loss(name, alpha=1.5)
     with pytest.raises(ValueError, match="needs soft targets"):
         soft_loss(name)(logits_of(0), batch(None, [0] * FRAMES))
