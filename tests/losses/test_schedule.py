@@ -76,7 +76,7 @@ def test_alpha_of_any_section() -> None:
 @pytest.mark.parametrize(
     ("alpha", "message"),
     [
-        ("half", "alpha.start: input should be a valid number .given 'half'"),
+        ("half", "alpha: input should be a number from 0 to 1, .* .given 'half'"),
         (True, "alpha: input should be a number from 0 to 1"),
         ({"start": 1.0}, "alpha.end: field required"),
         ({"start": 1.0, "end": -0.5}, "alpha.end: .* greater than or equal to 0"),
