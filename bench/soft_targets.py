@@ -40,6 +40,7 @@ CODECS: Mapping[str, Mapping[str, Any]] = {
     "Kaldi two-byte": {"type": "kaldi_two_byte"},
     "top 24": {"type": "topk", "k": 24},
     "top-p 0.99, cap 40": {"type": "nucleus", "p": 0.99, "cap": 40},
+    "Kaldi's pairs, 0.001": {"type": "kaldi_posterior"},
     "50 draws": {"type": "sampled", "draws": 50},
     "draws, variance 0.01": {"type": "sampled", "draws": 255, "max_variance": 0.01},
 }

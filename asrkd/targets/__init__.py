@@ -1,7 +1,7 @@
 """Soft targets: teachers' posteriors averaged, made compact, kept in archives that say what they are.
 
 Each codec is one file with ``Config`` and ``build``, found by the file's name (`build_codec`): ``dense``,
-``kaldi_two_byte``, ``topk``, ``nucleus`` (top-p) and ``sampled``.
+``kaldi_two_byte``, ``kaldi_posterior``, ``topk``, ``nucleus`` (top-p) and ``sampled``.
 """
 
 from collections.abc import Mapping

@@ -3,8 +3,8 @@
 An entry is, in binary, a count of frames, and for each frame a count and as many pairs of pdf-id (int32) and weight
 (float32). Every number is a byte with its size, 4, and four bytes, so that an entry is a run of five-byte units.
 
-They are exported, and are no codec: an entry does not say where a frame begins, so that a range of frames would be
-found by reading all before it, and a pdf takes 10 bytes where codecs take 3 or 4.
+An entry does not say where a frame begins, so that a range of frames would be found by reading all before it: archives
+keep the same pairs (codec `kaldi_posterior`) in a layout of their own, and are exported.
 """
 
 import os

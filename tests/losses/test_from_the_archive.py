@@ -15,7 +15,8 @@ from tests.losses.soft import DIVERGENCES, batch, gradient, logits_of, soft_loss
 
 FRAMES, NUM_PDFS = 32, 500
 DRAWN = {"type": "sampled", "draws": 30}
-SPARSE: list[dict[str, Any]] = [{"type": "topk", "k": 9}, {"type": "nucleus", "p": 0.9, "cap": 12}, DRAWN]
+KALDIS = {"type": "kaldi_posterior", "min_post": 0.01}
+SPARSE: list[dict[str, Any]] = [{"type": "topk", "k": 9}, {"type": "nucleus", "p": 0.9, "cap": 12}, KALDIS, DRAWN]
 
 
 class DenseTeachers(TorchDispatchMode):  # type: ignore[no-untyped-call]

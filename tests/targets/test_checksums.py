@@ -22,6 +22,7 @@ SECTIONS: list[dict[str, Any]] = [
     {"type": "kaldi_two_byte"},
     {"type": "topk", "k": 2},
     {"type": "nucleus", "p": 0.9, "cap": 5},
+    {"type": "kaldi_posterior", "min_post": 0.1},
     {"type": "sampled", "draws": 12},
 ]
 VARYING = SECTIONS[4:]

@@ -90,7 +90,7 @@ def test_padding_changes_nothing() -> None:
 
 
 def test_mistakes() -> None:
-    known = "dense, kaldi_two_byte, nucleus, sampled, topk"
+    known = "dense, kaldi_posterior, kaldi_two_byte, nucleus, sampled, topk"
     with pytest.raises(ConfigError, match=f"unknown type 'best'; known are {known}"):
         build_codec({"type": "best"}, 9, "codec")
     for p, cap, key in ((0.0, 5, "p"), (1.1, 5, "p"), (0.9, 0, "cap"), (0.9, 256, "cap")):

@@ -17,6 +17,7 @@ SECTIONS: list[dict[str, Any]] = [
     {"type": "kaldi_two_byte"},
     {"type": "topk", "k": 3},
     {"type": "nucleus", "p": 0.9, "cap": 12},
+    {"type": "kaldi_posterior", "min_post": 0.05, "cap": 9},
     {"type": "sampled", "draws": 20},
 ]
 
