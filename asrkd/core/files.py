@@ -12,6 +12,9 @@ from typing import IO, Any
 
 from asrkd.core.errors import DataError
 
+UNFINISHED = ".tmp"
+"""What the name of a file ends in until it is whole."""
+
 
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
@@ -20,7 +23,7 @@ def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
     ``mode`` is ``"w"`` (UTF-8 text) or ``"wb"``. The data reach the disk before the rename, so a file that
     exists is whole, after a kill and after a power cut.
     """
-    partial = path.with_name(path.name + ".tmp")
+    partial = path.with_name(path.name + UNFINISHED)
     with open(partial, mode, encoding=None if "b" in mode else "utf-8") as file:
         yield file
         file.flush()

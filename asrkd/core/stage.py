@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import read_json, sha256, write_json
+from asrkd.core.files import UNFINISHED, read_json, sha256, write_json
 from asrkd.core.messages import say
 
 DESCRIPTION = "stage.json"
@@ -179,6 +179,8 @@ def _prepare(partial: Path, key: str) -> None:
     started = partial / _STARTED
     described = (partial / DESCRIPTION).exists()  # whole once, and damaged since: nothing there can be trusted
     if started.is_file() and read_json(started)["key"] == key and not described:
+        for file in partial.rglob(f"*{UNFINISHED}"):
+            file.unlink()  # else it would be described as one of the output's
         return
     for child in partial.iterdir():
         shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()

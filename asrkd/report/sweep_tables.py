@@ -47,7 +47,7 @@ def _table(study: Study, metric: str) -> Table:
 def _measure(row: StudyRow, name: str) -> str:
     if name == "kl_nats":
         return formats.number(row.kl_nats, 4)
-    return formats.parameters(row.parameters) if name == "parameters" else formats.count(row.bytes_per_frame)
+    return formats.count(getattr(row, name))
 
 
 def _rate(row: StudyRow, metric: str) -> list[str]:

@@ -45,6 +45,18 @@ def test_made_once_then_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert sorted(path.name for path in tmp_path.iterdir()) == ["input", "output"]
 
 
+def test_a_file_that_a_kill_cut_short_is_no_part_of_the_output(tmp_path: Path) -> None:
+    def killed(work: Path) -> None:
+        (work / "stage.json.tmp").write_text("{")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(stage(tmp_path, killed))
+    run_stage(stage(tmp_path))
+    assert describe(tmp_path / "output")["files"] == {"result": 5}
+    assert stands(stage(tmp_path))
+
+
 def test_it_stands_while_inputs_configuration_and_files_are_the_same(tmp_path: Path) -> None:
     assert not stands(stage(tmp_path))
     run_stage(stage(tmp_path))
