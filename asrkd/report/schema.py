@@ -146,6 +146,7 @@ class SoftTargets:
     bytes_per_frame: float
     dense_bytes_per_frame: float
     kl_nats: float | None = None
+    random: bool = False  # drawn at random: right on the average, whatever the KL of single frames
     frames_per_second: float | None = None
     frames: int | None = None
     temperature: float | None = None

@@ -38,6 +38,7 @@ class StudyRow:
     parameters: int | None = None
     bytes_per_frame: float | None = None
     kl_nats: float | None = None
+    random: bool = False
     is_reference: bool = False
     chosen: bool = False
 

@@ -83,6 +83,8 @@ def _notes(study: Study) -> list[str]:
             f"The reference has {values}{same}. Differences are paired by seed and utterance; where an interval holds "
             "0 none is shown."
         )
+    if any(row.random for row in study.rows):
+        notes.append("Random draws are right on the average: the KL of single frames says little of them.")
     if cut := [row for row in study.rows if row.seeds < row.seeds_wanted]:
         notes.append(
             "Trials that failed are left out: "

@@ -239,13 +239,16 @@ def soft_targets_table(report: Report) -> Table:
     """What the archive of soft targets costs and loses."""
     soft = report.soft_targets
     smaller = soft.dense_bytes_per_frame / soft.bytes_per_frame if soft.bytes_per_frame else None
+    lost = "Lost by the encoding: KL to the dense posteriors, nats"
+    if soft.random:
+        lost = "Random draws, right on the average: KL of single frames, nats"
     figures: list[tuple[str, float | str | None, Callable[[Any], str]]] = [
         ("Temperature", soft.temperature or report.temperature, formats.plain),
         ("Weight of the soft targets, alpha", report.alpha, formats.plain),
         ("Bytes a frame", soft.bytes_per_frame, formats.count),
         ("Bytes a frame, dense float32", soft.dense_bytes_per_frame, formats.count),
         ("Times smaller than dense", smaller, lambda value: formats.number(value, 1)),
-        ("Lost by the encoding: KL to the dense posteriors, nats", soft.kl_nats, lambda value: f"{value:.4g}"),
+        (lost, soft.kl_nats, lambda value: f"{value:.4g}"),
         ("Frames", soft.frames, formats.count),
         ("Frames a second, written", soft.frames_per_second, lambda value: formats.number(value, 0)),
         ("Encoding's share of that time, %", soft.encode_share, formats.percent),

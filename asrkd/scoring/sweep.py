@@ -12,9 +12,10 @@ from typing import Any
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json
 from asrkd.core.stage import describe
-from asrkd.core.sweep import Plan, Row, Study, Trial, label
+from asrkd.core.sweep import Plan, Row, SoftTargets, Study, Trial, label
 from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
+from asrkd.targets import Codec, build_codec
 
 METRICS = {"frame_accuracy": "frames", "wer": "words"}
 
@@ -54,6 +55,7 @@ def _trial(trial: Trial, output: Path, test: str, counts: Mapping[str, dict[str,
         "best_epoch": net["summary"]["best_epoch"],
         "bytes_per_frame": soft.get("bytes_per_frame"),
         "kl_nats": soft.get("kl_nats"),
+        "random": trial.soft_targets is not None and _codec(trial.soft_targets).random,
         "seconds": round(sum(read_json(path)["seconds"] for path in folder.rglob("stage.json")), 2),
     }
     for metric, kind in METRICS.items():
@@ -67,6 +69,10 @@ def _trial(trial: Trial, output: Path, test: str, counts: Mapping[str, dict[str,
         row |= {"errors": scores["test"]["errors"], "words": scores["test"]["words"]}
         row["acoustic_scale"] = scores["test"]["decoding"]["acoustic_scale"]
     return row
+
+
+def _codec(soft: SoftTargets) -> Codec:
+    return build_codec(soft.posteriors.get("codec", {}), 2, soft.name)
 
 
 def _bootstrap(counts: Mapping[str, Mapping[str, Sequence[float]]]) -> PairedBootstrap:
@@ -104,6 +110,7 @@ def _row(row: Row, against: Row | None, words: bool, trials: Trials, bootstraps:
         "seeds": len(members),
         "seeds_wanted": len(row.trials),
         **{name: first.get(name) for name in ("parameters", "bytes_per_frame", "kl_nats")},
+        "random": first.get("random", False),
         "dev": _dev([trials[name]["frame_accuracy"]["dev"] for name in members.values()]),
         "rates": {},
         "differences": {},

@@ -162,7 +162,7 @@ def dump_posteriors(  # noqa: PLR0917 (inputs first)
         weights=None if ensemble.weights is None else tuple(ensemble.weights),
     )
     index = dumper.index(shards, lengths)
-    summary = _summary(work, sum(entry.num_bytes(codec.dtype) for entry in index.values()), header)
+    summary = _summary(work, sum(entry.num_bytes(codec.dtype) for entry in index.values()), header, codec.random)
     write_header(work, header, index)
     dumper.tidy()
     return summary
@@ -209,7 +209,7 @@ def _check_disk(work: Path, codec: Codec, num_frames: int) -> None:
         )
 
 
-def _summary(work: Path, stored: int, header: Header) -> dict[str, Any]:
+def _summary(work: Path, stored: int, header: Header, random: bool) -> dict[str, Any]:
     """Totals of what was measured shard by shard, printed and returned; ``stored``: the records' bytes."""
     measured = [read_json(path) for path in sorted(work.glob("measured.*.json"))]
     total = {name: sum(shard[name] for shard in measured) for name in measured[0]}
@@ -222,10 +222,13 @@ def _summary(work: Path, stored: int, header: Header) -> dict[str, Any]:
         "frames_per_second": round(total["frames"] / total["seconds"], 1),
         "encode_share": round(total["encode_seconds"] / total["seconds"], 4),
         "kl_nats": total["kl_sum"] / total["kl_frames"],
+        "random": random,
     }
+    # A frame alone is far from what was drawn of it.
+    lost = "drawn at random, right on the average" if random else f"KL lost {summary['kl_nats']:.5f} nats a frame"
     print(
         f"posteriors: {total['frames']} frames at {summary['frames_per_second']:.0f} frames/s a process, "
-        f"{per_frame:g} bytes a frame (dense: {4 * header.num_pdfs}), KL lost {summary['kl_nats']:.5f} nats a frame",
+        f"{per_frame:g} bytes a frame (dense: {4 * header.num_pdfs}), {lost}",
         flush=True,
     )
     return summary

@@ -45,7 +45,7 @@ def codec() -> dict[str, Any]:
         row(0.39 - kl / 500, 0.3 + kl / 100, labels={"codec": name}, bytes_per_frame=size, kl_nats=kl)
         for name, (size, kl) in figures.items()
     ]
-    rows[0]["is_reference"] = True
+    rows[0]["is_reference"] = rows[3]["random"] = True
     for each in rows[1:]:
         each["differences"] = {"frame_accuracy": estimate(-0.001, 0.003), "wer": estimate(0.01, 0.02)}
     return {
@@ -96,6 +96,8 @@ def test_a_table_has_what_varies_and_differences_from_the_reference(sweep: dict[
     ]
     assert wer.rows[1][3:] == ["30.6 ± 0.3", "[26.6, 34.6]", "+1.00", f"[{MINUS}1.00, 3.00]"]
     assert "The reference has codec dense float32." in " ".join(accuracy.notes)
+    assert "Random draws are right on the average" in " ".join(accuracy.notes)
+    assert not any("Random" in note for note in sized[0].notes)
     assert "Parameters" in [column.name for column in sized[0].columns]
     assert mixed.marked == 7
     assert [column.name for column in mixed.columns] == ["Temperature", "Alpha", "dev", "test", "95 % interval"]

@@ -86,6 +86,9 @@ def test_soft_targets(report: Report) -> None:
     assert rows["Bytes a frame"] == ["82.4"]
     assert rows["Times smaller than dense"] == ["23.3"]
     assert rows["Frames a second, written"] == ["48,214"]
+    assert rows["Lost by the encoding: KL to the dense posteriors, nats"] == ["0.000412"]
+    report["soft_targets"]["random"] = True
+    assert any(name.startswith("Random draws") for name in _rows(tables.soft_targets_table(parse_report(report))))
     del report["soft_targets"]["kl_nats"]
     assert not any("KL" in name for name in _rows(tables.soft_targets_table(parse_report(report))))
 

@@ -155,6 +155,7 @@ def test_records_of_varying_length_killed_anywhere_or_in_parallel_are_the_same_b
         assert run(setup, killed, codec=codec)["kl_nats"] == summary["kl_nats"]
         assert content(killed) == whole
     entries = SoftTargetArchive.open(setup.work)
+    assert summary["random"] is (codec["type"] == "sampled")
     stored = sum(map(entries.num_bytes, entries.utt_ids))
     assert summary["bytes_per_frame"] == pytest.approx(stored / 75, abs=0.05)
 
