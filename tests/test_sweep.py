@@ -236,7 +236,8 @@ def test_a_failing_trial_is_told_and_the_others_go_on(
         ),
         ({"studies": {"a": {"grid": {"alpha": [2]}}}}, "alpha: input should be a number from 0 to 1"),
         ({"sections": "student"}, "unknown key 'sections'; did you mean 'section'?"),
-        ({"unlabelled": ["transfre"]}, "transfre"),
+        ({"unlabelled": ["transfre"]}, "fbank/transfre is missing: has the recipe been run"),
+        ({"studies": {"a": {"grid": {"alpha": [1]}, "words": True}}}, "graph is missing"),
     ],
 )
 def test_a_slip_is_one_line_before_any_work(

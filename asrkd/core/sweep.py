@@ -254,6 +254,8 @@ def _axis(name: str, values: Sequence[Any] | Mapping[str, Settings], where: str)
 
 def _check_settings(settings: Settings, where: str) -> None:
     for name in settings:
+        if name == "train.seed":
+            raise ConfigError(f"{where}: {name}: the seeds are those of `seeds`")
         if name not in SHORT and not re.fullmatch(r"(train|posteriors)(\.\w+)+", name):
             raise ConfigError(
                 f"{where}: unknown setting {name!r}{nearest(name, [*SHORT, 'train.KEY', 'posteriors.KEY'])}"

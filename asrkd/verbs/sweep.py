@@ -30,6 +30,17 @@ class _Stages:
     teachers: Sequence[Path]
     make: Callable[[Sequence[str], Recipe], Stage]
 
+    def check(self, words: bool) -> None:
+        """A DataError, before any work, where the experiment lacks what trials read."""
+        labelled = (self.sweep.train, "dev", self.sweep.test)
+        needed = [self._fbank(part) for part in (*labelled, *self.sweep.unlabelled)] + [*map(self._ali, labelled)]
+        if words:
+            needed += [str(self.experiment / name) for name in ("graph", "data/dev", f"data/{self.sweep.test}")]
+        if missing := [name for name in needed if not Path(name).is_dir()]:
+            raise DataError(
+                f"{missing[0]} is missing: has the recipe been run, and is it named so in the section sweep?"
+            )
+
     def archive(self, soft: SoftTargets) -> Stage:
         sets = [
             part for name in (self.sweep.train, *self.sweep.unlabelled) for part in ("--features", self._fbank(name))
@@ -88,6 +99,7 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
     for trial in plan.trials.values():
         _check(trial, f"{where}: {trial.name}")
     stages = _Stages(sweep, recipe, arguments.experiment, arguments.output, teachers, arguments.plan)
+    stages.check(words=any(trial.words for trial in plan.trials.values()))
     to_do = [trial for trial in plan.trials.values() if not _stands(stages, trial)]
     needed = [trial for trial in to_do if trial.soft_targets and not _net_stands(stages, trial)]
     archives = {each.soft_targets.name: each.soft_targets for each in needed if each.soft_targets}

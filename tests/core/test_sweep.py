@@ -124,6 +124,7 @@ def test_folders_never_climb() -> None:
         ({"grid": {"x": {"y": {"alhpa": 1}}}}, "grid.x.y: unknown setting 'alhpa'; did you mean 'alpha'?"),
         ({"grid": {"alpha": [1, 0.5, 1.0]}}, "grid.alpha: '1' is there twice"),
         ({"grid": {"section": ["studnet"]}}, "there is no section 'studnet'; did you mean 'student'?"),
+        ({"grid": {"train.seed": [1, 2]}}, "grid: train.seed: the seeds are those of `seeds`"),
         ({"grid": {"num_teachers": [4]}}, "num_teachers 4: there are 3 teachers"),
         ({"grid": {"num_teachers": [0]}}, "num_teachers 0: there are 3 teachers"),
         ({"grid": {"alpha": [1]}, "reference": {"alhpa": 1}}, "reference: 'alhpa' is no axis; did you mean 'alpha'?"),
