@@ -221,7 +221,7 @@ def _summary(work: Path, stored: int, header: Header, random: bool) -> dict[str,
         "dense_bytes_per_frame": 4 * header.num_pdfs,
         "frames_per_second": round(total["frames"] / total["seconds"], 1),
         "encode_share": round(total["encode_seconds"] / total["seconds"], 4),
-        "kl_nats": total["kl_sum"] / total["kl_frames"],
+        "kl_nats": max(total["kl_sum"] / total["kl_frames"], 0.0),  # below 0 by rounding alone
         "random": random,
     }
     # A frame alone is far from what was drawn of it.
