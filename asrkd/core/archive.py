@@ -22,7 +22,7 @@ from kaldiio import matio
 from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import atomic_write, read_lines
+from asrkd.core.files import UNFINISHED, atomic_write, read_lines
 from asrkd.core.parallel import map_shards
 from asrkd.core.ranges import cut, split_range
 
@@ -49,7 +49,7 @@ class ArchiveWriter:
 
     @property
     def _partial(self) -> Path:
-        return self.ark.with_name(self.ark.name + ".tmp")
+        return self.ark.with_name(self.ark.name + UNFINISHED)
 
     def write(self, utt_id: str, value: Array) -> None:
         """Append a float32 matrix (num_frames, dim) or an int32 vector (num_frames,)."""

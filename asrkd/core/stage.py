@@ -96,7 +96,11 @@ def free(folder: Path) -> None:
     write_json(folder / DESCRIPTION, {**description, "files": {}, _FREED: True})
     for child in folder.iterdir():
         if child.name != DESCRIPTION:
-            shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+            _remove(child)
+
+
+def _remove(path: Path) -> None:
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def describe(folder: Path) -> dict[str, Any]:
@@ -179,11 +183,11 @@ def _prepare(partial: Path, key: str) -> None:
     started = partial / _STARTED
     described = (partial / DESCRIPTION).exists()  # whole once, and damaged since: nothing there can be trusted
     if started.is_file() and read_json(started)["key"] == key and not described:
-        for file in partial.rglob(f"*{UNFINISHED}"):
-            file.unlink()  # else it would be described as one of the output's
+        for path in sorted(partial.rglob(f"*{UNFINISHED}"), reverse=True):
+            _remove(path)  # else it would be described as one of the output's
         return
     for child in partial.iterdir():
-        shutil.rmtree(child) if child.is_dir() and not child.is_symlink() else child.unlink()
+        _remove(child)
     write_json(started, {"key": key})
 
 

@@ -19,7 +19,7 @@ from pydantic.dataclasses import dataclass
 from asrkd.core.audio import SAMPLE_RATE, Seconds, audio_seconds, write_audio
 from asrkd.core.config import STRICT, FactorRange, Range, SecondsRange
 from asrkd.core.errors import DataError
-from asrkd.core.files import atomic_write, read_lines
+from asrkd.core.files import UNFINISHED, atomic_write, read_lines
 from asrkd.core.parallel import map_shards
 from asrkd.core.random import rng_for
 from asrkd.corpora import acoustics
@@ -221,7 +221,7 @@ def _make_chapter(config: CorpusConfig, chapter: Chapter, babble: Samples, work:
     folder = work / chapter.part / chapter.speaker.id / chapter.id
     if folder.is_dir():
         return
-    partial = folder.with_name(chapter.id + ".tmp")
+    partial = folder.with_name(chapter.id + UNFINISHED)
     if partial.exists():
         shutil.rmtree(partial)
     partial.mkdir(parents=True)

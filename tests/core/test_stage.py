@@ -48,6 +48,8 @@ def test_made_once_then_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_a_file_that_a_kill_cut_short_is_no_part_of_the_output(tmp_path: Path) -> None:
     def killed(work: Path) -> None:
         (work / "stage.json.tmp").write_text("{")
+        (work / "part.tmp").mkdir()
+        (work / "part.tmp" / "half.tmp").write_text("half")
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
