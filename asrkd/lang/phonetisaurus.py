@@ -85,7 +85,8 @@ def _run(program: str, *arguments: str, folder: Path) -> str:
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise DataError(f"grapheme to phoneme: {program} failed (exit {done.returncode}): {last}")
+        cause = "is the lexicon too small to learn from?"
+        raise DataError(f"grapheme to phoneme: {program} failed (exit {done.returncode}; {last!r}): {cause}")
     return done.stdout
 
 

@@ -95,6 +95,13 @@ def test_a_lexicon_that_can_not_be_aligned_is_refused(tmp_path: Path) -> None:
         train_g2p(G2pConfig("graphones"), Lexicon({"A": (("T", "R", "IH", "P"),)}), tmp_path)
 
 
+@pytest.mark.skipif(not find_spec("phonetisaurus"), reason="the package phonetisaurus is not installed")
+def test_a_lexicon_of_a_single_word_is_too_small(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="estimate-ngram failed .*: is the lexicon too small to learn from"):
+        train_g2p(G2pConfig(), Lexicon({"A": (("AH",),)}), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.fixture
 def without_phonetisaurus(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "phonetisaurus", None)
