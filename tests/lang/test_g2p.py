@@ -97,7 +97,7 @@ def test_a_lexicon_that_can_not_be_aligned_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not find_spec("phonetisaurus"), reason="the package phonetisaurus is not installed")
 def test_a_lexicon_of_a_single_word_is_too_small(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="estimate-ngram failed .*: is the lexicon too small to learn from"):
+    with pytest.raises(DataError, match=r"estimate-ngram failed .*: is the lexicon too small to learn from"):
         train_g2p(G2pConfig(), Lexicon({"A": (("AH",),)}), tmp_path)
     assert not list(tmp_path.iterdir())
 
