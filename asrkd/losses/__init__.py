@@ -27,25 +27,29 @@ class SoftTargets:
     probs plus tail sum to 1; a row's first id may come again with no probability, which is padding. Where ``has_tail``
     is False, ``probs`` are random draws, right only on the average, and ``tail`` is zeros: nothing is computed for it.
     Dense: ``ids`` is None and ``probs`` is (frames, num_pdfs), ``tail`` zeros.
+    ``hidden`` (frames, units) is the teacher's last hidden state, for a loss that takes it.
     """
 
     probs: torch.Tensor
     tail: torch.Tensor
     ids: torch.Tensor | None = None
     has_tail: bool = True
+    hidden: torch.Tensor | None = None
 
 
 @dataclass
 class Batch:
     """Frames to train on: ``windows`` (frames, input_dim), ``labels`` (frames,): pdf-ids, `NO_LABEL` if unknown.
 
-    ``progress`` is the share of the training, in [0, 1), that lies before this batch.
+    ``progress`` is the share of the training, in [0, 1), that lies before this batch. ``hidden`` (frames, units) is the
+    last hidden state of the net that is trained, which the loop adds for a loss that takes it.
     """
 
     windows: torch.Tensor
     labels: torch.Tensor
     soft: SoftTargets | None = None
     progress: float = 0.0
+    hidden: torch.Tensor | None = None
 
 
 class Loss(Protocol):
@@ -58,6 +62,10 @@ class Loss(Protocol):
     @property
     def takes_draws(self) -> bool:
         """Whether soft targets may be random draws: its gradient is linear in them, and so right on the average."""
+
+    @property
+    def takes_hidden(self) -> bool:
+        """Whether it compares hidden states, of the net (`Batch.hidden`) and of its teacher (`SoftTargets.hidden`)."""
 
     def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor: ...
 

@@ -16,7 +16,7 @@ class CrossEntropy:
     """Mean over the labelled frames of -log q[label]."""
 
     temperature = None
-    takes_draws = False
+    takes_draws = takes_hidden = False
 
     def __call__(self, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(logits.float(), batch.labels, ignore_index=NO_LABEL)

@@ -40,6 +40,8 @@ class Divergence(Protocol):
 class SoftLoss:
     """The weighted sum of the module's equation. ``takes_draws``: the divergence is linear in p, but for a constant."""
 
+    takes_hidden = False
+
     def __init__(self, config: SoftConfig, divergence: Divergence, takes_draws: bool = False):
         self.temperature = config.temperature
         self.alpha = config.alpha
@@ -52,12 +54,19 @@ class SoftLoss:
         if not (batch.soft.has_tail or self.takes_draws):
             raise ValueError("the divergence takes posteriors, not random draws of them")
         logits, alpha = logits.float(), self.alpha.value(batch.progress)
-        soft = self._divergence(torch.log_softmax(logits / self.temperature, dim=-1), batch.soft).mean()
-        loss = alpha * self.temperature**2 * soft
-        if alpha < 1:
-            hard = torch.nn.functional.cross_entropy(logits, batch.labels, ignore_index=NO_LABEL, reduction="sum")
-            loss = loss + (1 - alpha) * hard / len(logits)
-        return loss
+        loss = alpha * soft_term(logits, batch.soft, self._divergence, self.temperature)
+        return loss + (1 - alpha) * hard_term(logits, batch.labels) if alpha < 1 else loss
+
+
+def soft_term(logits: torch.Tensor, soft: SoftTargets, divergence: Divergence, temperature: float) -> torch.Tensor:
+    """T^2 D(p, q), the mean over frames; ``logits`` (frames, num_pdfs), float32."""
+    return temperature**2 * divergence(torch.log_softmax(logits / temperature, dim=-1), soft).mean()
+
+
+def hard_term(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """CE(y, softmax(z)), summed over the frames with a label and divided by the number of all."""
+    cross_entropy = torch.nn.functional.cross_entropy(logits, labels, ignore_index=NO_LABEL, reduction="sum")
+    return cross_entropy / len(logits)
 
 
 def alpha_of(section: Mapping[str, Any]) -> float | str | None:

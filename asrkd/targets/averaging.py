@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from asrkd.core.errors import MismatchError
 from asrkd.features.window import Window, splice
+from asrkd.models.layers import logits_and_hidden
 from asrkd.models.saved import SavedModel, check_belongs, log_softmax
 
 Combination: TypeAlias = Literal["arithmetic", "geometric", "logits"]
@@ -104,6 +105,11 @@ class Ensemble:
         """Each model's logits, (frames, num_pdfs), for frames in windows (frames, input_dim) of each kind it takes."""
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bfloat16):
             return [model.module(windows[window_of(model)]) for model in self.models]
+
+    def logits_and_hidden_of(self, windows: Mapping[Window, torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """As `logits_of`, each model's logits with its last hidden state, (frames, units)."""
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.bfloat16):
+            return [logits_and_hidden(model.module, windows[window_of(model)]) for model in self.models]
 
     def combined(self, logits: Sequence[torch.Tensor], temperature: float = 1.0) -> torch.Tensor:
         """Log posteriors (frames, num_pdfs) of each model's logits, taken together."""

@@ -12,6 +12,7 @@ from asrkd.core.errors import ConfigError
 from asrkd.core.random import rng_for
 from asrkd.features.torchaudio_cpu import import_torchaudio
 from asrkd.losses import NO_LABEL, Batch, Loss
+from asrkd.models.layers import logits_and_hidden
 from asrkd.training.checkpoint import Progress
 
 import_torchaudio()  # before speechbrain, which imports it
@@ -85,6 +86,9 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
         self.train_batches: Any = None
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> torch.Tensor:
+        if stage == sb.Stage.TRAIN and self.loss.takes_hidden:
+            logits, batch.hidden = logits_and_hidden(self.modules.model, batch.windows)
+            return logits
         return self.modules.model(batch.windows)
 
     def compute_objectives(self, predictions: torch.Tensor, batch: Batch, stage: sb.Stage) -> torch.Tensor:

@@ -18,10 +18,14 @@ from asrkd.targets.averaging import Ensemble
 
 @dataclass(frozen=True)
 class OnlineTeacher:
-    """One or several trained models, at the temperature of the student's loss."""
+    """One or several trained models, at the temperature of the student's loss.
+
+    ``hidden``: soft targets come with the last hidden state, of one model.
+    """
 
     ensemble: Ensemble
     temperature: float
+    hidden: bool = False
 
     @property
     def windows(self) -> set[Window]:
@@ -31,5 +35,11 @@ class OnlineTeacher:
     @torch.no_grad()  # not inference_mode, whose tensors no loss may keep for its gradient
     def soft_targets(self, windows: Mapping[Window, torch.Tensor]) -> SoftTargets:
         """Dense soft targets of a batch, given as windows (frames, input_dim) of each of `windows`."""
-        probs = self.ensemble.combined(self.ensemble.logits_of(windows), self.temperature).exp()
-        return SoftTargets(probs / probs.sum(-1, keepdim=True), torch.zeros_like(probs[:, 0]))
+        hidden = None
+        if self.hidden:
+            ((one, hidden),) = self.ensemble.logits_and_hidden_of(windows)
+            logits = [one]
+        else:
+            logits = self.ensemble.logits_of(windows)
+        probs = self.ensemble.combined(logits, self.temperature).exp()
+        return SoftTargets(probs / probs.sum(-1, keepdim=True), torch.zeros_like(probs[:, 0]), hidden=hidden)

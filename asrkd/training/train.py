@@ -22,6 +22,7 @@ from asrkd.features.window import Window
 from asrkd.hmm.alignment import Alignment
 from asrkd.losses import Loss, build_loss
 from asrkd.models import build_model
+from asrkd.models.layers import hidden_units, take_every_second
 from asrkd.models.saved import ModelInfo, check_belongs, save_model
 from asrkd.targets.archive import SoftTargetArchive
 from asrkd.targets.averaging import Combination
@@ -53,6 +54,7 @@ class TrainConfig:
     learning_rate: float = Field(default=1e-3, gt=0)
     final_learning_rate: float = Field(default=1e-5, ge=0)  # of the linear schedule
     weight_decay: float = Field(default=0.0, ge=0)
+    initialise: Literal["random", "every_second"] = "random"  # or with every second hidden layer of the teacher
     input_noise: float = Field(default=0.0, ge=0)  # standard deviation, of features of unit variance
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: str = "auto"
@@ -87,8 +89,8 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     if config.threads:
         torch.set_num_threads(config.threads)
     loss = build_loss(config.loss, "loss")
-    _check_given(loss, inputs)
-    source = _open(config, inputs, loss.temperature, device)
+    _check_given(config, loss, inputs)
+    source = _open(config, inputs, loss, device)
     _check_belong(loss, source)
     dev = Source(FeatureDir.open(inputs.dev_features), Alignment.open(inputs.dev_alignment))
     source.features.check_same_front_end(dev.features)
@@ -98,6 +100,7 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     info = _model_info(config, source)
     torch.manual_seed(int(rng_for(config.seed, "initialisation").integers(2**62)))
     module = build_model(config.model, info.input_dim, info.num_pdfs, "model")
+    _follow(module, config, loss, source.teacher)
     progress = load_progress(work / CHECKPOINT) or Progress()
     brain = AcousticBrain(
         module, loss, _schedule(config), progress, config.seed, _optimizer(config), _run_opts(config, device)
@@ -135,8 +138,15 @@ def _summary(module: torch.nn.Module, frames: Frames, progress: Progress) -> dic
     }
 
 
-def _check_given(loss: Loss, inputs: TrainInputs) -> None:
+def _check_given(config: TrainConfig, loss: Loss, inputs: TrainInputs) -> None:
     """ConfigError unless what soft targets come from is given once, and only to a loss that takes them."""
+    if loss.takes_hidden and len(inputs.teachers) != 1:
+        raise ConfigError(
+            f"the loss compares hidden states, which are one net's and in no archive: give one --teacher MODEL, not "
+            f"{len(inputs.teachers) or '--soft-targets'}"
+        )
+    if config.initialise != "random" and len(inputs.teachers) != 1:
+        raise ConfigError(f"initialise: {config.initialise} takes layers of one teacher: give one --teacher MODEL")
     if inputs.soft_targets is not None and inputs.teachers:
         raise ConfigError("soft targets come from --soft-targets or from --teacher, not from both")
     if (inputs.combination or inputs.weights) and not inputs.teachers:
@@ -163,12 +173,27 @@ def _check_belong(loss: Loss, source: Source) -> None:
         check_belongs(source.teacher.ensemble.models[0], source.features.identity, source.alignment.tied_states)
 
 
-def _open(config: TrainConfig, inputs: TrainInputs, temperature: float | None, device: str) -> Source:
+def _follow(student: torch.nn.Module, config: TrainConfig, loss: Loss, teacher: OnlineTeacher | None) -> None:
+    """Start the student from its teacher where it is to; ConfigError where hidden states can't be compared."""
+    if teacher is None:
+        return
+    net = teacher.ensemble.models[0]
+    if config.initialise == "every_second":
+        take_every_second(student, net.module)
+    widths = [hidden_units(each) for each in (student, net.module)] if loss.takes_hidden else [0, 0]
+    if widths[0] != widths[1]:
+        raise ConfigError(
+            f"the last hidden state has {widths[0]} units in the student and {widths[1]} in the teacher {net.path}: "
+            f"to compare them, take hidden_units: {widths[1]}, or a weight of 0"
+        )
+
+
+def _open(config: TrainConfig, inputs: TrainInputs, loss: Loss, device: str) -> Source:
     teacher = None
-    if inputs.teachers and temperature is not None:
+    if inputs.teachers and loss.temperature is not None:
         bfloat16 = _precision(config, device) == "bf16"
         ensemble = open_ensemble(inputs.teachers, device, inputs.combination, inputs.weights, bfloat16)
-        teacher = OnlineTeacher(ensemble, temperature)
+        teacher = OnlineTeacher(ensemble, loss.temperature, loss.takes_hidden)
     return Source(
         FeatureDir.open(inputs.features),
         Alignment.open(inputs.alignment),
