@@ -135,6 +135,40 @@ def test_rows_are_means_over_seeds_with_intervals_and_differences_from_the_refer
     assert sum(row["chosen"] for row in study["rows"]) == 1
 
 
+def test_online_teachers_teach_what_their_archive_does_and_a_teacher_is_measured_itself(
+    experiment: Path, tmp_path: Path
+) -> None:
+    who = {
+        "teacher": {"teacher": 2},
+        "stored": {"codec": {"type": "dense", "precision": "float32"}},
+        "online": {"online": True},
+    }
+    study = {"grid": {"who": who}, "reference": {"who": "teacher"}, "share": True}
+    sweep, output = {**SWEEP, "studies": {"share": study}}, tmp_path / "study"
+    teachers = tmp_path / "others"
+    shutil.copytree(experiment / "teachers", teachers)
+    command = arguments(experiment, output, {**sweep, "teachers": str(teachers)})
+    assert main(command) == 0
+    assert len(list((output / "archives").iterdir())) == 1
+    trials = {trial["name"]: trial for trial in read_json(output / "sweep.json")["trials"]}
+    assert len(trials) == 1 + 2 * 2
+    assert not (output / "trials/share/who=teacher/1/net").exists()
+    measured = trials["share/who=teacher/1"]
+    own = read_json(teachers / "2/stage.json")["summary"]
+    assert measured["frame_accuracy"]["dev"] == pytest.approx(own["dev_frame_accuracy"])
+    for seed in "12":
+        stored, online = (trials[f"share/who={name}/{seed}"]["frame_accuracy"]["test"] for name in ("stored", "online"))
+        assert online == pytest.approx(stored, abs=0.01)
+    teacher, _, online = read_json(output / "sweep.json")["studies"][0]["rows"]
+    rates = [row["rates"]["frame_accuracy"]["estimate"] for row in (online, teacher)]
+    assert online["share"]["estimate"] == pytest.approx(rates[0] / rates[1])
+    assert online["share"]["low"] < online["share"]["estimate"] < online["share"]["high"]
+    assert (teacher["is_reference"], teacher["seeds"]) == (True, 2)
+    before = made(output)
+    assert main(command) == 0
+    assert made(output) == before
+
+
 def test_tables_and_page(swept: Path) -> None:
     text, page = ((swept / f"sweep.{suffix}").read_text() for suffix in ("md", "html"))
     for title in ("## mix", "## codec", "## size", "## teachers"):

@@ -1,39 +1,23 @@
 """What a sweep is to run: studies, each a grid over settings, written out as trials. No work is done here.
 
-A setting is a key of what a trial's nets are trained or their soft targets dumped by, as ``train.KEY`` or
-``posteriors.KEY``, or one of `SHORT`'s names. Trials that come out the same are one trial, of whichever study comes
-first; soft targets that come out the same are one archive.
+Trials that come out the same are one trial, of whichever study comes first; soft targets that come out the same are one
+archive.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass as plain_dataclass
 from dataclasses import replace
-from itertools import product
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT, nearest, put, section
 from asrkd.core.errors import ConfigError
-
-Settings: TypeAlias = dict[str, Any]
-
-SECTION, NUM_TEACHERS = "section", "num_teachers"
-SHORT: Mapping[str, Sequence[str]] = {
-    SECTION: (),
-    NUM_TEACHERS: (),
-    "temperature": ("train.loss.temperature", "posteriors.temperature"),
-    "alpha": ("train.loss.alpha",),
-    "codec": ("posteriors.codec",),
-    "hidden_units": ("train.model.hidden_units",),
-}
-"""Settings by short names, and the keys that each sets. ``section`` is the recipe's section that a net is trained by,
-``num_teachers`` how many teachers are averaged, from the first on."""
-
+from asrkd.core.grid import NUM_TEACHERS, ONLINE, SECTION, SHORT, TEACHER, Settings, label, points, slug
 
 MEASURES = ("parameters", "bytes_per_frame")
 
@@ -52,6 +36,7 @@ class StudyConfig:
     fixed: Settings = Field(default_factory=dict)  # settings of all trials
     reference: Settings = Field(default_factory=dict)
     words: bool = False  # decode, too
+    share: bool = False  # frame accuracy as a share of the reference's, too
     against: str = ""  # x of the plot: bytes_per_frame, parameters or an axis; by default the first
 
 
@@ -64,6 +49,7 @@ class SweepConfig:
     section: str = "student"
     features: str = "fbank"
     alignments: str = "ali"
+    teachers: str = "teachers"
     train: str = "train"
     unlabelled: tuple[str, ...] = ()  # features without transcripts, for losses that take soft targets
     test: str = "test"
@@ -81,13 +67,19 @@ class SoftTargets:
 
 @plain_dataclass(frozen=True)
 class Trial:
-    """One net to train and measure: its folder's name, its section, the soft targets that its loss takes, if any."""
+    """One net to train and measure: its folder's name, its section, the soft targets that its loss takes, if any.
+
+    ``online``: in place of an archive, the number of teachers that are asked. ``teacher``: the number of the teacher
+    that is measured, and nothing is trained.
+    """
 
     name: str
     section: str
     train: Settings
     soft_targets: SoftTargets | None
     words: bool
+    online: int = 0
+    teacher: int = 0
 
 
 @plain_dataclass(frozen=True)
@@ -145,8 +137,8 @@ class Planner:
             _check_name(name, where)
             _check_against(config, where)
             rows = []
-            for labels, settings in _points(config, where):
-                folder = f"{name}/{_slug(','.join(f'{axis}={value}' for axis, value in labels.items()))}"
+            for labels, settings in points(config.grid, config.fixed, where):
+                folder = f"{name}/{slug(','.join(f'{axis}={value}' for axis, value in labels.items()))}"
                 members: dict[int, str] = {}
                 for seed in seeds:
                     trial = self._trial(f"{folder}/{seed}", {**settings, "train.seed": seed}, config.words, where)
@@ -161,6 +153,8 @@ class Planner:
         chosen = str(settings.get(SECTION, self.sweep.section))
         if chosen not in self.recipe:
             raise ConfigError(f"{where}: there is no section {chosen!r}{nearest(chosen, list(self.recipe))}")
+        if TEACHER in settings:
+            return Trial(name, chosen, {}, None, words, teacher=self._count(TEACHER, settings, where))
         base = {"train": section(self.recipe, chosen), "posteriors": section(self.recipe, "posteriors")}
         config = _whole(base)
         for short, value in settings.items():
@@ -169,9 +163,9 @@ class Planner:
         train, posteriors = config["train"], config["posteriors"]
         if not self.is_soft(train):
             return Trial(name, chosen, train, None, words)
-        num_teachers = settings.get(NUM_TEACHERS, self.num_teachers)
-        if not isinstance(num_teachers, int) or not 1 <= num_teachers <= self.num_teachers:
-            raise ConfigError(f"{where}: num_teachers {num_teachers!r}: there are {self.num_teachers} teachers")
+        num_teachers = self._count(NUM_TEACHERS, settings, where)
+        if settings.get(ONLINE):
+            return Trial(name, chosen, train, None, words, online=num_teachers)
         loss = train["loss"]
         if loss.get("alpha") == 0 and "temperature" in base["posteriors"]:
             # No weight on the soft targets: any do, and so one net stands for all.
@@ -179,22 +173,12 @@ class Planner:
             loss["temperature"] = posteriors["temperature"]
         return Trial(name, chosen, train, _soft_targets(posteriors, num_teachers), words)
 
-
-def label(value: Any) -> str:
-    """A value as people name it: ``0.5``, ``topk 40``, ``dense float32``."""
-    if isinstance(value, bool) or value is None:
-        return str(value).lower()
-    if isinstance(value, (int, float)):
-        return f"{value:g}"
-    if isinstance(value, Mapping):
-        rest = [child for key, child in value.items() if key != "type"]
-        return " ".join(map(label, [*([value["type"]] if "type" in value else []), *rest]))
-    return " ".join(map(label, value)) if isinstance(value, list) else str(value)
-
-
-def _slug(text: str) -> str:
-    """``text`` as one part of a path, which can't climb."""
-    return re.sub(r"[^A-Za-z0-9.,=_+-]+", "-", text).strip(".")
+    def _count(self, name: str, settings: Settings, where: str) -> int:
+        """A setting that is a number of teachers, or of a teacher; all of them by default."""
+        value = settings.get(name, self.num_teachers)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= self.num_teachers:
+            raise ConfigError(f"{where}: {name} {value!r}: there are {self.num_teachers} teachers")
+        return value
 
 
 def _whole(value: Any) -> Any:
@@ -208,58 +192,19 @@ def _whole(value: Any) -> Any:
 
 def _identity(trial: Trial) -> str:
     """Equal for trials that give the same net."""
-    return json.dumps([trial.train, trial.soft_targets and trial.soft_targets.name], sort_keys=True)
+    soft = trial.soft_targets and trial.soft_targets.name
+    return json.dumps([trial.train, soft, trial.online, trial.teacher], sort_keys=True)
 
 
 def _soft_targets(posteriors: Settings, num_teachers: int) -> SoftTargets:
     readable = ",".join(f"{key}={label(value)}" for key, value in sorted(posteriors.items()))
     digest = hashlib.sha256(json.dumps([posteriors, num_teachers], sort_keys=True).encode()).hexdigest()[:8]
-    return SoftTargets(f"{_slug(readable)[:120]},teachers={num_teachers},{digest}", posteriors, num_teachers)
+    return SoftTargets(f"{slug(readable)[:120]},teachers={num_teachers},{digest}", posteriors, num_teachers)
 
 
 def _check_name(name: str, where: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ConfigError(f"{where}: a study's name is made of letters, digits, _ and -")
-
-
-def _points(config: StudyConfig, where: str) -> Iterator[tuple[dict[str, str], Settings]]:
-    """Every combination: by axis the name of its value; all its settings."""
-    if not config.grid:
-        raise ConfigError(f"{where}: grid is empty: which settings are to vary?")
-    _check_settings(config.fixed, f"{where}: fixed")
-    axes = [_axis(name, values, f"{where}: grid") for name, values in config.grid.items()]
-    for combination in product(*axes):
-        settings = dict(config.fixed)
-        for _, values in combination:
-            settings |= values
-        yield {axis: text for axis, (text, _) in zip(config.grid, combination, strict=True)}, settings
-
-
-def _axis(name: str, values: Sequence[Any] | Mapping[str, Settings], where: str) -> list[tuple[str, Settings]]:
-    """Names of the axis' values, each with its settings."""
-    if not values:
-        raise ConfigError(f"{where}.{name} is empty: which values is it to take?")
-    if isinstance(values, Mapping):
-        for text, settings in values.items():
-            _check_settings(settings, f"{where}.{name}.{text}")
-        named = list(values.items())
-    else:
-        _check_settings({name: values}, where)
-        named = [(label(value), {name: value}) for value in values]
-    folders = [_slug(text) for text, _ in named]
-    if twice := [text for (text, _), folder in zip(named, folders, strict=True) if folders.count(folder) > 1]:
-        raise ConfigError(f"{where}.{name}: {twice[0]!r} is there twice")
-    return named
-
-
-def _check_settings(settings: Settings, where: str) -> None:
-    for name in settings:
-        if name == "train.seed":
-            raise ConfigError(f"{where}: {name}: the seeds are those of `seeds`")
-        if name not in SHORT and not re.fullmatch(r"(train|posteriors)(\.\w+)+", name):
-            raise ConfigError(
-                f"{where}: unknown setting {name!r}{nearest(name, [*SHORT, 'train.KEY', 'posteriors.KEY'])}"
-            )
 
 
 def _check_against(config: StudyConfig, where: str) -> None:

@@ -1,11 +1,11 @@
-"""A figure for each study: a heat map of two numeric axes, else points with their intervals."""
+"""A figure for each study: a heat map of two numeric axes, else points with their intervals, else rows of them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from asrkd.report.drawing import WIDE, Plot, plot
 from asrkd.report.plots import plain_style
-from asrkd.report.sweep_schema import MEASURES, Study, StudyRow, Sweep, figure_name
+from asrkd.report.sweep_schema import MEASURES, Estimate, Study, StudyRow, Sweep, figure_name
 from asrkd.report.sweep_tables import axis_name
 from asrkd.report.tables import METRICS
 
@@ -35,11 +35,22 @@ def study_plot(study: Study) -> Plot | None:
             caption="Look at how far the best cell (framed) is from its neighbours. Mean over seeds.",
         )
     against = study.against or study.axes[0]
-    if not _numbers(rows, against):
-        return None
-    shown = MEASURES.get(against, axis_name(against))
     metrics = [metric for metric in METRICS if any(metric in row.rates for row in rows)]
     measured = " and ".join(METRICS[metric] for metric in metrics)
+    if not _numbers(rows, against):
+        if against in MEASURES or not metrics:
+            return None
+        return plot(
+            name,
+            lambda figure: _draw_rows(study, rows, metrics, figure),
+            (WIDE, 0.9 + 0.3 * len(rows)),
+            alt=f"{measured} on test of each {axis_name(against).lower()}, with 95 % intervals.",
+            caption="The dotted line is the reference. Bars cover seeds and utterances; those that overlap may still "
+            "differ, which the paired differences in the table decide."
+            if study.reference
+            else "Bars cover seeds and utterances.",
+        )
+    shown = MEASURES.get(against, axis_name(against))
     return plot(
         name,
         lambda figure: _draw_points(study, rows, against, metrics, figure),
@@ -100,16 +111,43 @@ def _draw_metric(study: Study, rows: Sequence[StudyRow], against: str, metric: s
         xs = [row.value(against) or 0.0 for row in points]
         rates = [row.rates[metric] for row in points]
         ys = [100 * rate.estimate for rate in rates]
-        bars = [
-            [100 * (rate.estimate - (rate.low if rate.low is not None else rate.estimate)) for rate in rates],
-            [100 * ((rate.high if rate.high is not None else rate.estimate) - rate.estimate) for rate in rates],
-        ]
-        axes.errorbar(xs, ys, bars, label=name or None, capsize=2.5, elinewidth=1, markersize=5, **style)
+        axes.errorbar(xs, ys, _bars(rates), label=name or None, capsize=2.5, elinewidth=1, markersize=5, **style)
     if against in MEASURES:
         axes.set_xscale("log")
         _plain_ticks(axes)
     axes.set_xlabel(MEASURES.get(against, axis_name(against)))
-    axes.set_title(f"{METRICS[metric]} on test, % ({'lower' if metric == 'wer' else 'higher'} is better)")
+    axes.set_title(_heading(metric))
+
+
+def _draw_rows(study: Study, rows: Sequence[StudyRow], metrics: Sequence[str], figure: "Figure") -> None:
+    """A line a row of the table, in its order: where axes are names, there is no x but the rate."""
+    panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
+    for axes, metric in zip(panels, metrics, strict=True):
+        for place, row in enumerate(rows):
+            if metric not in row.rates:
+                continue
+            rate = row.rates[metric]
+            style = {**plain_style(0), "linestyle": "none"}
+            axes.errorbar(
+                100 * rate.estimate, place, xerr=_bars([rate]), capsize=2.5, elinewidth=1, markersize=5, **style
+            )
+            if row.is_reference and len([each for each in rows if each.is_reference]) == 1:
+                axes.axvline(100 * rate.estimate, color="#767676", linestyle=":", linewidth=1)
+        axes.set_yticks(range(len(rows)), [study.label(row) for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_title(_heading(metric))
+
+
+def _bars(rates: Sequence[Estimate]) -> list[list[float]]:
+    """How far each interval reaches below and above, in per cent; nowhere where it is not known."""
+    bounds = [
+        (r.estimate if r.low is None else r.low, r.estimate, r.estimate if r.high is None else r.high) for r in rates
+    ]
+    return [[100 * (mean - low) for low, mean, _ in bounds], [100 * (high - mean) for _, mean, high in bounds]]
+
+
+def _heading(metric: str) -> str:
+    return f"{METRICS[metric]} on test, % ({'lower' if metric == 'wer' else 'higher'} is better)"
 
 
 def _plain_ticks(axes: "Axes") -> None:

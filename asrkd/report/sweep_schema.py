@@ -27,7 +27,10 @@ class Estimate:
 
 @dataclass(frozen=True, config=STRICT)
 class StudyRow:
-    """A point of the grid: ``labels`` by axis; ``rates`` and ``differences`` on test by metric."""
+    """A point of the grid: ``labels`` by axis; ``rates`` and ``differences`` on test by metric.
+
+    ``share`` is the frame accuracy over the reference's.
+    """
 
     labels: dict[str, str]
     seeds: int
@@ -35,6 +38,7 @@ class StudyRow:
     dev: Estimate | None
     rates: dict[str, Estimate]
     differences: dict[str, Estimate]
+    share: Estimate | None = None
     parameters: int | None = None
     bytes_per_frame: float | None = None
     kl_nats: float | None = None

@@ -29,17 +29,20 @@ def study_tables(study: Study) -> list[Table]:
 def _table(study: Study, metric: str) -> Table:
     measures = [name for name in (*MEASURES, "kl_nats") if study.varies(name)]
     on_dev = metric == "frame_accuracy"
+    shared = on_dev and any(row.share for row in study.rows)
     columns = [
         *(Column(axis_name(axis), numeric=index > 0) for index, axis in enumerate(study.axes)),
         *(Column({**MEASURES, "kl_nats": "KL lost, nats"}[name]) for name in measures),
         *(Column(name, f"{METRICS[metric]}, %") for name in ([*["dev"] * on_dev, "test", _INTERVAL])),
         *(Column(name, "From the reference") for name in ["points", _INTERVAL] * bool(study.reference)),
+        *(Column(name, "Of the reference, %") for name in ["test", _INTERVAL] * shared),
     ]
     rows = []
     for row in study.rows:
         cells = [row.labels[axis] for axis in study.axes] + [_measure(row, name) for name in measures]
         cells += [_mean(row.dev)] * on_dev + _rate(row, metric)
-        rows.append(cells + (_difference(row, metric) if study.reference else []))
+        cells += _difference(row, metric) if study.reference else []
+        rows.append(cells + (_share(row) if shared else []))
     marked = next((index for index, row in enumerate(study.rows) if row.chosen), None)
     return Table(METRICS[metric], columns, rows, _notes(study) if on_dev else [], marked)
 
@@ -60,6 +63,12 @@ def _difference(row: StudyRow, metric: str) -> list[str]:
     if difference is None:
         return ["reference" if row.is_reference else formats.ABSENT, formats.ABSENT]
     return [formats.points(difference.estimate, 2), formats.interval(difference.low, difference.high, 2)]
+
+
+def _share(row: StudyRow) -> list[str]:
+    if row.share is None:
+        return ["100.0" if row.is_reference else formats.ABSENT, formats.ABSENT]
+    return [_mean(row.share), formats.interval(row.share.low, row.share.high)]
 
 
 def _mean(estimate: Estimate | None) -> str:

@@ -42,6 +42,13 @@ def difference_over_seeds(bootstrap: PairedBootstrap, first: Sequence[str], seco
     return _interval(differences, bootstrap.standard_error(first, second), bootstrap.num_utterances)
 
 
+def share_over_seeds(bootstrap: PairedBootstrap, first: Sequence[str], second: Sequence[str]) -> SeedInterval:
+    """Of ``first`` over ``second``, paired as differences are. The rates of ``second`` are not 0."""
+    pairs = list(zip(first, second, strict=True))
+    shares = [bootstrap.rate(a).estimate / bootstrap.rate(b).estimate for a, b in pairs]
+    return _interval(shares, bootstrap.standard_error_of_share(first, second), bootstrap.num_utterances)
+
+
 def _interval(values: Sequence[float], utterance_error: float, num_utterances: int) -> SeedInterval:
     from scipy.stats import t
 

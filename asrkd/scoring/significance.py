@@ -95,6 +95,10 @@ class PairedBootstrap:
         resampled = self._of(_names(first))[1]
         return float((resampled - self._of(_names(second))[1] if second else resampled).std())
 
+    def standard_error_of_share(self, first: str | Sequence[str], second: str | Sequence[str]) -> float:
+        """Standard deviation over the draws of the rate of ``first`` over that of ``second``."""
+        return float((self._of(_names(first))[1] / self._of(_names(second))[1]).std())
+
     def transfer_ratio(self, baseline: str | Sequence[str], ensemble: str, distilled: str) -> TransferRatio:
         """(distilled - baseline) / (ensemble - baseline); the baseline may be the mean over several systems."""
         (base, base_resampled) = self._of(_names(baseline))

@@ -1,6 +1,6 @@
 """A sweep's numbers, as one mapping: a row a trial, and a row a point of each study's grid with means over seeds.
 
-Reads what `asrkd sweep` made: ``trials/NAME/net``, ``trials/NAME/SET/{frames,words}`` and ``archives/NAME``.
+Reads what `asrkd sweep` made: nets, ``trials/NAME/SET/{frames,words}`` and ``archives/NAME``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,9 +11,10 @@ from typing import Any
 
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json
+from asrkd.core.grid import label
 from asrkd.core.stage import describe
-from asrkd.core.sweep import Plan, Row, SoftTargets, Study, Trial, label
-from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds
+from asrkd.core.sweep import Plan, Row, SoftTargets, Study, StudyConfig, Trial
+from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds, share_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
 from asrkd.targets import Codec, build_codec
 
@@ -23,8 +24,11 @@ Trials = Mapping[str, Mapping[str, Any]]
 Bootstraps = Mapping[str, PairedBootstrap]
 
 
-def summarise_sweep(plan: Plan, failed: Mapping[str, str], output: Path, test: str) -> dict[str, Any]:
-    """sweep.json's content. Trials that failed are named with their errors, and no figure is made of them.
+def summarise_sweep(
+    plan: Plan, failed: Mapping[str, str], output: Path, nets: Mapping[str, Path], test: str
+) -> dict[str, Any]:
+    """sweep.json's content; ``nets`` by trial. Trials that failed are named with their errors, and no figure is made
+    of them.
 
     Raises DataError where no trial stands.
     """
@@ -32,7 +36,7 @@ def summarise_sweep(plan: Plan, failed: Mapping[str, str], output: Path, test: s
     if not finished:
         raise DataError(f"no trial stands: {next(iter(failed.values()))}")
     counts: dict[str, dict[str, Any]] = {"frames": {}, "words": {}}
-    trials = {trial.name: _trial(trial, output, test, counts) for trial in finished}
+    trials = {trial.name: _trial(trial, output, nets[trial.name], test, counts) for trial in finished}
     bootstraps = {metric: _bootstrap(counts[kind]) for metric, kind in METRICS.items() if counts[kind]}
     return {
         "test_part": test,
@@ -42,15 +46,17 @@ def summarise_sweep(plan: Plan, failed: Mapping[str, str], output: Path, test: s
     }
 
 
-def _trial(trial: Trial, output: Path, test: str, counts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _trial(trial: Trial, output: Path, model: Path, test: str, counts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
     """One trial's figures; its counts by utterance go to ``counts``."""
     folder = output / "trials" / trial.name
-    net = describe(folder / "net")
+    net = describe(model)
     soft = describe(output / "archives" / trial.soft_targets.name)["summary"] if trial.soft_targets else {}
     row: dict[str, Any] = {
         "name": trial.name,
         "train": trial.train,
         "soft_targets": trial.soft_targets and asdict(trial.soft_targets),
+        "online": trial.online,
+        "teacher": trial.teacher,
         "parameters": net["summary"]["parameters"],
         "best_epoch": net["summary"]["best_epoch"],
         "bytes_per_frame": soft.get("bytes_per_frame"),
@@ -85,7 +91,7 @@ def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, An
     rows = []
     for row, reference in zip(study.rows, study.references, strict=True):
         against = None if reference is None else study.rows[reference]
-        rows.append(_row(row, against, study.config.words, trials, bootstraps))
+        rows.append(_row(row, against, study.config, trials, bootstraps))
         rows[-1]["is_reference"] = against is not None and against.trials == row.trials
     measured = [row for row in rows if row["dev"]]
     best = max(measured, key=lambda row: float(row["dev"]["estimate"]), default=None)
@@ -102,7 +108,7 @@ def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, An
     }
 
 
-def _row(row: Row, against: Row | None, words: bool, trials: Trials, bootstraps: Bootstraps) -> dict[str, Any]:
+def _row(row: Row, against: Row | None, config: StudyConfig, trials: Trials, bootstraps: Bootstraps) -> dict[str, Any]:
     members = {seed: name for seed, name in row.trials.items() if name in trials}
     first = trials[next(iter(members.values()))] if members else {}
     result: dict[str, Any] = {
@@ -115,7 +121,7 @@ def _row(row: Row, against: Row | None, words: bool, trials: Trials, bootstraps:
         "rates": {},
         "differences": {},
     }
-    for metric in METRICS if words else ("frame_accuracy",):
+    for metric in METRICS if config.words else ("frame_accuracy",):
         if not members:
             continue
         result["rates"][metric] = asdict(rate_over_seeds(bootstraps[metric], list(members.values())))
@@ -125,6 +131,8 @@ def _row(row: Row, against: Row | None, words: bool, trials: Trials, bootstraps:
         if pairs:
             ours, theirs = zip(*pairs, strict=True)
             result["differences"][metric] = asdict(difference_over_seeds(bootstraps[metric], ours, theirs))
+            if config.share and metric == "frame_accuracy":
+                result["share"] = asdict(share_over_seeds(bootstraps[metric], ours, theirs))
     return result
 
 

@@ -55,13 +55,19 @@ class _Stages:
             argv += [f"--{prefix}features", self._fbank(part), f"--{prefix}alignment", self._ali(part)]
         if trial.soft_targets:
             argv += ["--soft-targets", self._archive(trial.soft_targets)]
-            for part in self.sweep.unlabelled:
-                argv += ["--unlabelled", self._fbank(part)]
-        return self.make([*argv, self._trial(trial, "net")], {trial.section: trial.train})
+        for teacher in self.teachers[: trial.online]:
+            argv += ["--teacher", str(teacher)]
+        for part in self.sweep.unlabelled if trial.soft_targets or trial.online else ():
+            argv += ["--unlabelled", self._fbank(part)]
+        return self.make([*argv, str(self.folder(trial))], {trial.section: trial.train})
+
+    def folder(self, trial: Trial) -> Path:
+        """Of the net that is measured."""
+        return self.teachers[trial.teacher - 1] if trial.teacher else Path(self._trial(trial, "net"))
 
     def scores(self, trial: Trial) -> Iterator[Stage]:
         """Those that follow the net, each planned once what it reads stands."""
-        net, exp = self._trial(trial, "net"), self.experiment
+        net, exp = str(self.folder(trial)), self.experiment
         for part in ("dev", self.sweep.test):
             out = self._trial(trial, part)
             yield self.make(["frames", self._fbank(part), self._ali(part), net, f"{out}/frames"], self.recipe)
@@ -90,7 +96,7 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
 
     where = ", ".join(arguments.config) or "configuration"
     sweep = parse(SweepConfig, section(recipe, "sweep"), f"{where}: sweep")
-    teachers = _teachers(arguments.experiment)
+    teachers = _teachers(arguments.experiment / sweep.teachers)
 
     def is_soft(train: Recipe) -> bool:
         return build_loss(train.get("loss", {}), f"{where}: loss").temperature is not None
@@ -111,16 +117,16 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
             print(f"{'to do ' if trial in to_do else 'stands'}  {trial.name}")
         return
     failed = _run(plan, to_do, archives, stages, arguments.jobs)
-    _write_results(plan, failed, arguments.output, sweep.test)
+    _write_results(plan, failed, stages)
     if failed:
         name, error = next(iter(failed.items()))
         raise AsrkdError(f"{len(failed)} of {len(plan.trials)} trials failed, {name} first: {error}")
 
 
-def _teachers(experiment: Path) -> list[Path]:
-    folders = [path for path in (experiment / "teachers").glob("*") if path.name.isdecimal()]
+def _teachers(folder: Path) -> list[Path]:
+    folders = [path for path in folder.glob("*") if path.name.isdecimal()]
     if not folders:
-        raise DataError(f"{experiment}/teachers holds no teacher: has the recipe been run up to its teachers?")
+        raise DataError(f"{folder} holds no teacher: has the recipe been run up to its teachers?")
     return sorted(folders, key=lambda path: int(path.name))
 
 
@@ -132,6 +138,8 @@ def _check(trial: Trial, where: str) -> None:
     from asrkd.targets.dump import PosteriorsConfig
     from asrkd.training.train import TrainConfig
 
+    if trial.teacher:
+        return
     config = parse(TrainConfig, trial.train, where)
     loss = build_loss(config.loss, f"{where}: loss")
     build_model(config.model, 1, 1, f"{where}: model")
@@ -147,6 +155,8 @@ def _check(trial: Trial, where: str) -> None:
 
 def _net_stands(stages: _Stages, trial: Trial) -> bool:
     """The net; and its soft targets, or what remains of them, are those that it was trained on."""
+    if trial.teacher:
+        return True
     if trial.soft_targets and not stands(stages.archive(trial.soft_targets), or_freed=True):
         return False
     return stands(stages.net(trial))
@@ -216,7 +226,8 @@ def _tasks(trials: Sequence[Trial], archives: Mapping[str, SoftTargets], stages:
 
 
 def _run_trial(stages: _Stages, trial: Trial) -> None:
-    run_stage(stages.net(trial))
+    if not trial.teacher:
+        run_stage(stages.net(trial))
     for stage in stages.scores(trial):
         run_stage(stage)
 
@@ -231,11 +242,12 @@ def _free_unneeded(plan: Plan, done: Collection[str], stages: _Stages) -> None:
             free(stages.archive(soft).output)
 
 
-def _write_results(plan: Plan, failed: Mapping[str, str], output: Path, test: str) -> None:
+def _write_results(plan: Plan, failed: Mapping[str, str], stages: _Stages) -> None:
     from asrkd.report import render_sweep
     from asrkd.scoring.sweep import summarise_sweep
 
-    render_sweep(summarise_sweep(plan, failed, output, test), output)
+    output, nets = stages.output, {trial.name: stages.folder(trial) for trial in plan.trials.values()}
+    render_sweep(summarise_sweep(plan, failed, output, nets, stages.sweep.test), output)
     print((output / "sweep.md").read_text(encoding="utf-8"))
 
 

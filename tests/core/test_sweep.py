@@ -6,7 +6,8 @@ import pytest
 
 from asrkd.core.config import parse
 from asrkd.core.errors import ConfigError
-from asrkd.core.sweep import Plan, Planner, SweepConfig, label
+from asrkd.core.grid import label
+from asrkd.core.sweep import Plan, Planner, SweepConfig
 
 RECIPE: dict[str, Any] = {
     "teacher": {"epochs": 3, "loss": {"type": "cross_entropy"}},
@@ -86,6 +87,24 @@ def test_hard_labels_take_no_soft_targets_and_a_named_value_sets_several_things(
     assert plan.studies[0].references == [0, 1, 0, 1]
 
 
+def test_teachers_that_are_asked_as_the_net_trains_need_no_archive() -> None:
+    plan = plan_of(
+        {"a": {"grid": {"num_teachers": [1, 3]}, "fixed": {"online": True}}, "b": {"grid": {"alpha": [0.9]}}}
+    )
+    assert [plan.trials[f"a/num_teachers={count}/1"].online for count in (1, 3)] == [1, 3]
+    assert len(plan.trials) == 2 * 3  # that of b has an archive: another net
+    assert len(plan.archives) == 1
+    hard = plan_of({"a": {"grid": {"section": ["teacher"]}, "fixed": {"online": True}}})
+    assert [trial.online for trial in hard.trials.values()] == [0, 0]
+
+
+def test_a_teacher_is_one_net_whatever_the_seed() -> None:
+    plan = plan_of({"a": {"grid": {"who": {"teacher": {"teacher": 2}, "student": {}}}, "fixed": {"train.epochs": 9}}})
+    assert plan.studies[0].rows[0].trials == dict.fromkeys((1, 2), "a/who=teacher/1")
+    trial = plan.trials["a/who=teacher/1"]
+    assert (trial.teacher, trial.train, trial.soft_targets) == (2, {}, None)
+
+
 def test_a_reference_on_all_axes_is_one_row() -> None:
     study = {"grid": {"temperature": [1, 2.0], "alpha": [0.5, 1]}, "reference": {"temperature": 2, "alpha": 0.5}}
     assert plan_of({"a": study}).studies[0].references == [2, 2, 2, 2]
@@ -127,6 +146,9 @@ def test_folders_never_climb() -> None:
         ({"grid": {"train.seed": [1, 2]}}, "grid: train.seed: the seeds are those of `seeds`"),
         ({"grid": {"num_teachers": [4]}}, "num_teachers 4: there are 3 teachers"),
         ({"grid": {"num_teachers": [0]}}, "num_teachers 0: there are 3 teachers"),
+        ({"grid": {"num_teachers": [True]}}, "num_teachers True: there are 3 teachers"),
+        ({"grid": {"teacher": [1, 4]}}, "teacher 4: there are 3 teachers"),
+        ({"grid": {"alpha": [1]}, "fixed": {"online": "yes"}}, "fixed: online 'yes' is neither true nor false"),
         ({"grid": {"alpha": [1]}, "reference": {"alhpa": 1}}, "reference: 'alhpa' is no axis; did you mean 'alpha'?"),
         ({"grid": {"alpha": [1]}, "reference": {"alpha": 2}}, "reference.alpha: '2' is no value of it; known are 1"),
         ({"grid": {"alpha": [1]}, "against": "bytes"}, "against: 'bytes' is neither"),

@@ -121,8 +121,33 @@ def test_figures(sweep: dict[str, Any]) -> None:
     assert "Parameters" in texts(drawn["study-size"].svg)
 
 
-def test_what_can_not_be_drawn_is_left_out(sweep: dict[str, Any]) -> None:
+def test_names_are_drawn_row_by_row_with_the_reference_as_a_line(sweep: dict[str, Any]) -> None:
     sweep["studies"][1]["against"] = ""
+    svg = study_figures(parse(Sweep, sweep, "sweep"))["study-codec"].svg
+    labels = [name for name in ("dense float32", "topk 5", "topk 40", "sampled 50") if name in texts(svg)]
+    assert len(labels) == 4
+    assert "WER on test, % (lower is better)" in texts(svg)
+    for each in sweep["studies"][1]["rows"]:
+        each["is_reference"] = False
+    without = study_figures(parse(Sweep, sweep, "sweep"))["study-codec"].svg
+    assert svg.count("stroke-dasharray") == without.count("stroke-dasharray") + 2  # a line for each metric
+
+
+def test_shares_of_the_reference_have_columns(sweep: dict[str, Any]) -> None:
+    sweep["studies"][1]["rows"][1]["share"] = estimate(0.965, 0.012, 0.004)
+    accuracy, wer = study_tables(parse(Sweep, sweep, "sweep").studies[1])
+    assert [column.heading for column in accuracy.columns[-2:]] == [
+        *("Of the reference, %, test", "Of the reference, %, 95 % interval"),
+    ]
+    assert [row[-2:] for row in accuracy.rows[:3]] == [
+        ["100.0", ABSENT], ["96.5 ± 0.4", "[95.3, 97.7]"], [ABSENT, ABSENT]
+    ]  # fmt: skip
+    assert len(wer.columns) == len(accuracy.columns) - 3  # nor has it a column for dev
+
+
+def test_what_can_not_be_drawn_is_left_out(sweep: dict[str, Any]) -> None:
+    for each in sweep["studies"][1]["rows"]:
+        each |= {"bytes_per_frame": None}
     for each in sweep["studies"][0]["rows"]:
         each |= {"dev": None, "rates": {}}
     assert list(study_figures(parse(Sweep, sweep, "sweep"))) == ["study-size"]

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds
+from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds, share_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
 
 Counts = NDArray[Any]
@@ -55,6 +55,33 @@ def test_differences_are_paired_by_seed_and_utterance() -> None:
     crossed = difference_over_seeds(systems, ["a0", "a6", "a12"], ["b12", "b6", "b0"])
     assert crossed.estimate == pytest.approx(0.02)
     assert crossed.low < 0 < crossed.high
+
+
+def test_shares_are_paired_by_seed_and_utterance() -> None:
+    """Four fifths of each other on every utterance: no doubt is left, however much seeds and utterances differ."""
+    rng = np.random.default_rng(3)
+    frames = np.full(100, 100.0)
+    right = {f"a{seed}": 40 + rng.integers(-9, 9, 100) * 1.0 + seed for seed in (0, 6, 12)}
+    systems = bootstrap(frames, **right, **{name.replace("a", "b"): 0.8 * counts for name, counts in right.items()})
+    share = share_over_seeds(systems, ["b0", "b6", "b12"], ["a0", "a6", "a12"])
+    assert [share.low, share.estimate, share.high] == pytest.approx([0.8] * 3)
+    crossed = share_over_seeds(systems, ["b12", "b6", "b0"], ["a0", "a6", "a12"])
+    means = [float(right[name].mean()) for name in ("a0", "a6", "a12")]
+    expected = [0.8 * ours / theirs for ours, theirs in zip(reversed(means), means, strict=True)]
+    assert crossed.estimate == pytest.approx(np.mean(expected))
+    assert crossed.deviation == pytest.approx(np.std(expected, ddof=1))
+    assert crossed.low < 0.8 < crossed.high
+
+
+def test_one_net_for_all_seeds_leaves_the_doubt_of_utterances() -> None:
+    rng = np.random.default_rng(4)
+    frames = np.full(400, 10.0)
+    systems = bootstrap(frames, a=rng.binomial(10, 0.4, 400) * 1.0, b=rng.binomial(10, 0.5, 400) * 1.0)
+    share = share_over_seeds(systems, ["a"] * 3, ["b"] * 3)
+    # The delta method: relative variances add, those of binomials (1 - p) / (p n).
+    half = t.ppf(0.975, 399) * share.estimate * math.sqrt((0.6 / 0.4 + 0.5 / 0.5) / 4000)
+    assert share.deviation == 0
+    assert share.high - share.estimate == pytest.approx(half, rel=0.1)
 
 
 def test_the_interval_covers_the_true_rate_as_often_as_it_says_or_more() -> None:
