@@ -41,6 +41,7 @@ class Opinion:
     pdfs: torch.Tensor
 
 
+@torch.no_grad()
 def consensus(log_p: torch.Tensor, opinions: Sequence[Opinion]) -> torch.Tensor:
     """Log q (frames, num_pdfs), float64; ``log_p`` (frames, num_pdfs) are the generalist's log posteriors.
 

@@ -21,6 +21,9 @@ from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import atomic_write, read_fields, write_json
 from asrkd.models import build_model
 
+SPECIALIST = "specialist.json"
+"""What the folder of a specialist has in place of model.json (`specialist`)."""
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -59,10 +62,15 @@ class SavedModel:
 
 def save_model(folder: Path, module: nn.Module, info: ModelInfo) -> None:
     """Write weights, then description. The same weights give the same bytes."""
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    with atomic_write(folder / "model.safetensors", "wb") as file:
-        file.write(save(weights))
+    save_weights(folder / "model.safetensors", module)
     write_json(folder / "model.json", asdict(info))
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """What `load_weights` reads."""
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    with atomic_write(path, "wb") as file:
+        file.write(save(weights))
 
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
@@ -75,6 +83,11 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 
 def load_model(folder: Path, device: str = "cpu") -> SavedModel:
     """Read a model folder. Raises DataError for missing or damaged files, naming leaf and shapes."""
+    if (folder / SPECIALIST).is_file():
+        raise DataError(
+            f"{folder} holds a specialist, which tells some pdfs apart and no others: join it to its generalist by "
+            "`asrkd add-specialists`"
+        )
     description = read_fields(folder / "model.json", **_FIELDS)
     try:
         description["log_priors"] = tuple(map(float, description["log_priors"]))

@@ -201,11 +201,18 @@ class FrameBatches(IterableDataset[Batch]):
         before, batches = max(self.epoch - 1, 0), len(self)
         done = 0
         for store in self.frames.blocks(self.epoch):
-            order = torch.arange(len(store)) if generator is None else torch.randperm(len(store), generator=generator)
+            order = self.order(store, generator)
             for frames in torch.split(order.to(store.positions.device), self.batch_size):
-                batch = store.batch(frames)
+                batch = self.batch(store, frames)
                 batch.progress = (before + done / batches) / self.epochs
                 done += 1
                 if self.noise:
                     batch.windows += self.noise * torch.randn_like(batch.windows)
                 yield batch
+
+    def order(self, store: FrameStore, generator: torch.Generator | None) -> torch.Tensor:
+        """Which frames of a store to go through, and in which order: all of them."""
+        return torch.arange(len(store)) if generator is None else torch.randperm(len(store), generator=generator)
+
+    def batch(self, store: FrameStore, frames: torch.Tensor) -> Batch:
+        return store.batch(frames)

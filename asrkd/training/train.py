@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -101,27 +101,57 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     torch.manual_seed(int(rng_for(config.seed, "initialisation").integers(2**62)))
     module = build_model(config.model, info.input_dim, info.num_pdfs, "model")
     _follow(module, config, loss, source.teacher)
+    batches = FrameBatches(frames, config.batch_size, config.seed, config.input_noise, config.epochs)
+    fitted = fit(config, module, loss, batches, FrameBatches(dev_frames, DEV_BATCH), device, work)
+    save_model(work, module, info)
+    return finish(work, fitted, module, frames, device)
+
+
+class Fitted(NamedTuple):
+    """How far a training went, and in this process: epochs and seconds."""
+
+    progress: Progress
+    epochs: int
+    seconds: float
+
+
+def fit(  # noqa: PLR0917
+    config: TrainConfig,
+    module: torch.nn.Module,
+    loss: Loss,
+    batches: FrameBatches,
+    dev_batches: FrameBatches,
+    device: str,
+    work: Path,
+) -> Fitted:
+    """Train ``module``, and leave it with the weights that were best on dev.
+
+    Goes on at the last finished epoch that is found in ``work``.
+    """
     progress = load_progress(work / CHECKPOINT) or Progress()
     brain = AcousticBrain(
         module, loss, _schedule(config), progress, config.seed, _optimizer(config), _run_opts(config, device)
     )
-    brain.train_batches = FrameBatches(frames, config.batch_size, config.seed, config.input_noise, config.epochs)
+    brain.train_batches = batches
     brain.after_epoch = partial(_after_epoch, work)
     first_epoch, start = progress.epoch, time.perf_counter()
     brain.fit(
         epochs_left(progress, config.epochs, config.patience),
-        DataLoader(brain.train_batches, batch_size=None),
-        DataLoader(FrameBatches(dev_frames, DEV_BATCH), batch_size=None),
+        DataLoader(batches, batch_size=None),
+        DataLoader(dev_batches, batch_size=None),
     )
-    seconds = time.perf_counter() - start
     module.load_state_dict(progress.best_weights)
-    save_model(work, module, info)
+    return Fitted(progress, progress.epoch - first_epoch, time.perf_counter() - start)
+
+
+def finish(work: Path, fitted: Fitted, module: torch.nn.Module, frames: Frames, device: str) -> dict[str, Any]:
+    """Once the net is saved: write its log, drop what only an unfinished training needs, and give the summary."""
+    progress = fitted.progress
     write_json(work / "log.json", {"curve": progress.curve, "best_epoch": progress.best_epoch})
     (work / CHECKPOINT).unlink(missing_ok=True)
-    epochs = progress.epoch - first_epoch
     return {
         **_summary(module, frames, progress),
-        "frames_per_second": round(epochs * len(frames) / seconds) if epochs else None,
+        "frames_per_second": round(fitted.epochs * len(frames) / fitted.seconds) if fitted.epochs else None,
         "device": device,
     }
 

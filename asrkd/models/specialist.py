@@ -1,0 +1,94 @@
+"""A specialist: a generalist's net with outputs for some pdfs and one for all others (Hinton et al. 2015, 5.3).
+
+Its folder holds ``specialist.safetensors``, the weights, and ``specialist.json``: a model's description without priors,
+the pdfs, and the correction of the last logit, which is the dustbin's. It has no posteriors of single pdfs outside its
+own, so that no verb takes it for a model: `specialised` joins it to its generalist.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from asrkd.core.files import read_fields, write_json
+from asrkd.models import build_model
+from asrkd.models.saved import SPECIALIST, SavedModel, load_weights, save_weights
+
+_WEIGHTS = "specialist.safetensors"
+
+
+@dataclass(frozen=True)
+class SpecialistInfo:
+    """``pdfs`` are ids among the tree's ``num_pdfs``; ``correction`` is added to the dustbin's logit."""
+
+    model: Mapping[str, Any]
+    left: int
+    right: int
+    feature_dim: int
+    num_pdfs: int
+    features: str
+    tied_states: str
+    pdfs: tuple[int, ...]
+    correction: float
+
+    @property
+    def input_dim(self) -> int:
+        return (self.left + 1 + self.right) * self.feature_dim
+
+
+@dataclass(frozen=True)
+class SavedSpecialist:
+    """A specialist that was read back."""
+
+    path: Path
+    info: SpecialistInfo
+    module: nn.Module
+
+
+def start_from(generalist: SavedModel, pdfs: Sequence[int]) -> nn.Module:
+    """A net (..., input_dim) -> (..., len(pdfs) + 1) with the generalist's weights.
+
+    The dustbin starts with the mean of the others' rows plus, in its bias, the log of their number: a lower bound of
+    the log of their summed exponentials (Jensen).
+    """
+    info = generalist.info
+    module = build_model(info.model, info.input_dim, len(pdfs) + 1, "model")
+    own = torch.tensor(pdfs)
+    others = torch.ones(info.num_pdfs, dtype=torch.bool)
+    others[own] = False
+    weights = {name: tensor.detach().cpu() for name, tensor in generalist.module.state_dict().items()}
+    for name, wanted in module.state_dict().items():
+        if weights[name].shape != wanted.shape:  # the output layer's
+            dustbin = weights[name][others].mean(0, keepdim=True)
+            if wanted.dim() == 1:
+                dustbin = dustbin + others.sum().log()
+            weights[name] = torch.cat([weights[name][own], dustbin])
+    module.load_state_dict(weights)
+    return module
+
+
+def save_specialist(folder: Path, module: nn.Module, info: SpecialistInfo) -> None:
+    """Write weights, then description. The same weights give the same bytes."""
+    save_weights(folder / _WEIGHTS, module)
+    write_json(folder / SPECIALIST, asdict(info))
+
+
+_FIELDS: dict[str, type | tuple[type, ...]] = {
+    **dict.fromkeys(("left", "right", "feature_dim", "num_pdfs"), int),
+    **dict.fromkeys(("features", "tied_states"), str),
+    "model": dict,
+    "pdfs": list,
+    "correction": (int, float),
+}
+
+
+def load_specialist(folder: Path) -> SavedSpecialist:
+    """Read a specialist's folder. Raises DataError for missing or damaged files."""
+    fields = read_fields(folder / SPECIALIST, **_FIELDS)
+    info = SpecialistInfo(**{**{name: fields[name] for name in _FIELDS}, "pdfs": tuple(map(int, fields["pdfs"]))})
+    module = build_model(info.model, info.input_dim, len(info.pdfs) + 1, str(folder / SPECIALIST))
+    load_weights(module, folder / _WEIGHTS)
+    return SavedSpecialist(folder, info, module.eval())
