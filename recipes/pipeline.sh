@@ -52,25 +52,11 @@ stages: 1 corpus  2 features  3 language  4 tied states  5 graph, GMM decode  6 
         8 students  9 decoding and scores  10 report
 END
 }
-fail() { echo "run.sh $recipe: error: $*" >&2; exit 1; }
 
-command -v asrkd >/dev/null || PATH=$PWD/.venv/bin:$PATH
-command -v asrkd >/dev/null || fail "asrkd is not installed here: ./run.sh setup"
-
-while [ $# -gt 0 ]; do
-  name=${1#--}
-  case " stage stop-stage config exp jobs num-teachers realign augment growing $own_options " in
-    *" $name "*)
-      [ $# -ge 2 ] || fail "$1 needs a value (see -h)"
-      printf -v "${name//-/_}" '%s' "$2"; shift 2 ;;
-    *)
-      case "$1" in -h | --help) usage; exit 0 ;; esac
-      fail "unknown option '$1' (see -h)" ;;
-  esac
-done
-for name in stage stop_stage jobs ${num_teachers:+num_teachers}; do
-  [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
-done
+options="stage stop-stage config exp jobs num-teachers realign augment growing $own_options"
+. recipes/common.sh
+read_options "$@"
+check_counts stage stop_stage jobs ${num_teachers:+num_teachers}
 for name in realign growing; do
   [[ ${!name} =~ ^(true|false)$ ]] || fail "--$name '${!name}' is neither true nor false"
 done
@@ -98,16 +84,6 @@ done <<<"$settings"
 lm_text=${lm_text:-$exp/corpus/lm_text.txt}
 asrkd() { command asrkd "$1" --config "$config" --jobs "${threads:-$jobs}" "${@:2}"; }
 at() { [ "$stage" -le "$1" ] && [ "$stop_stage" -ge "$1" ] && [[ " $left_out " != *" $1 "* ]]; }
-
-# Runs its arguments in the background, at most $jobs at a time, one thread each; `finish` waits for all of them.
-together() {
-  while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || exit 1; done
-  OMP_NUM_THREADS=1 threads=1 "$@" &
-}
-finish() {
-  local pid
-  for pid in $(jobs -p); do wait "$pid" || exit 1; done
-}
 
 combining=() # how `frames` combines several models
 # Each takes system, kind of features, and model or models; a GMM comes as --gmm=MODEL.
