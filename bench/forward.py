@@ -15,7 +15,7 @@ from asrkd.core.device import choose_device, has_fast_bfloat16
 from asrkd.models.saved import SavedModel, load_model
 from bench.table import print_table
 
-SECONDS = 1.0
+SECONDS = 0.7
 REPEATS = 7
 AT_ONCE = (1, 256)
 """Frames in a pass: one, as they come from a microphone; about an utterance, as in decoding and dumps."""

@@ -269,6 +269,14 @@ def test_a_failing_trial_is_told_and_the_others_go_on(
             "soft targets at temperature 3 for a loss at 2",
         ),
         ({"studies": {"a": {"grid": {"alpha": [2]}}}}, "alpha: input should be a number from 0 to 1"),
+        (
+            {"studies": {"a": {"grid": {"train.loss": [{"type": "triple"}]}}}},
+            "loss: hidden states are one net's, and in no archive: give one --teacher MODEL (in a study online: true",
+        ),
+        (
+            {"studies": {"a": {"grid": {"train.initialise": ["every_second"]}, "fixed": {"online": True}}}},
+            "initialise: every_second takes layers of one teacher",
+        ),
         ({"sections": "student"}, "unknown key 'sections'; did you mean 'section'?"),
         ({"unlabelled": ["transfre"]}, "fbank/transfre is missing: has the recipe been run"),
         ({"studies": {"a": {"grid": {"alpha": [1]}, "words": True}}}, "graph is missing"),

@@ -70,6 +70,6 @@ def hard_term(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
 
 def alpha_of(section: Mapping[str, Any]) -> float | str | None:
-    """The alpha of a ``loss:`` section as a report has it; None where its loss is of hard labels alone."""
+    """The alpha of a ``loss:`` section as a report has it; None where its loss has none."""
     loss = build_loss(section, "loss")
     return loss.alpha.label() if isinstance(loss, SoftLoss) else None

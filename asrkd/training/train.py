@@ -170,13 +170,7 @@ def _summary(module: torch.nn.Module, frames: Frames, progress: Progress) -> dic
 
 def _check_given(config: TrainConfig, loss: Loss, inputs: TrainInputs) -> None:
     """ConfigError unless what soft targets come from is given once, and only to a loss that takes them."""
-    if loss.takes_hidden and len(inputs.teachers) != 1:
-        raise ConfigError(
-            f"the loss compares hidden states, which are one net's and in no archive: give one --teacher MODEL, not "
-            f"{len(inputs.teachers) or '--soft-targets'}"
-        )
-    if config.initialise != "random" and len(inputs.teachers) != 1:
-        raise ConfigError(f"initialise: {config.initialise} takes layers of one teacher: give one --teacher MODEL")
+    check_followed(config, loss, len(inputs.teachers), "train")
     if inputs.soft_targets is not None and inputs.teachers:
         raise ConfigError("soft targets come from --soft-targets or from --teacher, not from both")
     if (inputs.combination or inputs.weights) and not inputs.teachers:
@@ -188,6 +182,17 @@ def _check_given(config: TrainConfig, loss: Loss, inputs: TrainInputs) -> None:
             raise ConfigError(f"{inputs.unlabelled[0]} has no labels: it needs --soft-targets and a loss for them")
     elif loss.temperature is None:
         raise ConfigError("the loss is for hard labels, but soft targets were given: is the section the right one?")
+
+
+def check_followed(config: TrainConfig, loss: Loss, num_teachers: int, where: str) -> None:
+    """ConfigError unless a student that takes more than posteriors of a teacher has one that is asked as it trains."""
+    if num_teachers == 1:
+        return
+    given = "give one --teacher MODEL (in a study online: true, num_teachers: 1)"
+    if loss.takes_hidden:
+        raise ConfigError(f"{where}: loss: hidden states are one net's, and in no archive: {given}")
+    if config.initialise != "random":
+        raise ConfigError(f"{where}: initialise: {config.initialise} takes layers of one teacher: {given}")
 
 
 def _check_belong(loss: Loss, source: Source) -> None:

@@ -136,13 +136,14 @@ def _check(trial: Trial, where: str) -> None:
     from asrkd.models import build_model
     from asrkd.targets import build_codec
     from asrkd.targets.dump import PosteriorsConfig
-    from asrkd.training.train import TrainConfig
+    from asrkd.training.train import TrainConfig, check_followed
 
     if trial.teacher:
         return
     config = parse(TrainConfig, trial.train, where)
     loss = build_loss(config.loss, f"{where}: loss")
     build_model(config.model, 1, 1, f"{where}: model")
+    check_followed(config, loss, trial.online, where)
     if trial.soft_targets:
         posteriors = parse(PosteriorsConfig, trial.soft_targets.posteriors, where)
         build_codec(posteriors.codec, 2, f"{where}: codec")

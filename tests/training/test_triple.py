@@ -133,8 +133,8 @@ def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(
 @pytest.mark.parametrize(
     ("changes", "count", "told"),
     [
-        ({}, 2, "hidden states, which are one net's and in no archive: give one --teacher MODEL, not 2"),
-        ({}, 0, "hidden states, which are one net's and in no archive: give one --teacher MODEL"),
+        ({}, 2, "train: loss: hidden states are one net's, and in no archive: give one --teacher MODEL"),
+        ({}, 0, "train: loss: hidden states are one net's, and in no archive: give one --teacher MODEL"),
         (
             {"initialise": "every_second", "loss": {**LOSS, "cosine": 0.0}},
             2,
