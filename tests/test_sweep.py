@@ -15,6 +15,7 @@ import yaml
 
 from asrkd.cli import main
 from asrkd.core.files import read_json
+from asrkd.core.random import random_share
 from tests.training.conftest import CENTRES, DIM, NUM_PDFS, write_alignment
 
 NET: dict[str, Any] = {
@@ -169,6 +170,65 @@ def test_online_teachers_teach_what_their_archive_does_and_a_teacher_is_measured
     assert made(output) == before
 
 
+def test_dropout_teachers_a_share_of_the_data_and_the_papers_table(experiment: Path, tmp_path: Path) -> None:
+    parts = [f"--{kind}={experiment}/{folder}/train" for kind, folder in (("features", "fbank"), ("alignment", "ali"))]
+    parts += [f"--dev-features={experiment}/fbank/dev", f"--dev-alignment={experiment}/ali/dev"]
+    for seed in "12":
+        options = ["--set", "teacher.model.dropout=0.5", "--set", "teacher.max_norm=2", "--seed", seed]
+        config = f"--config={experiment}/recipe.yaml"
+        assert main(["train", config, *options, *parts, str(tmp_path / "droppers" / seed)]) == 0
+    droppers = {"teachers": "droppers", "num_teachers": "own"}
+    taught = {
+        "few": {"section": "teacher", "train.fraction": 0.25},
+        "all": {"section": "teacher"},
+        "plain": droppers,
+        "passes": {**droppers, "passes": 3},
+    }
+    paper = {"title": "Their table", "columns": ["System", "Test"], "rows": [["few <data>", 44.5], ["soft", "57.0"]]}
+    studies = {
+        "taught": {
+            "grid": {"by": taught},
+            "reference": {"by": "all"},
+            "gap_from": {"by": "few"},
+            "train_accuracy": True,
+            "paper": paper,
+            "note": "Few is a quarter.",
+        },
+        "droppers": {"grid": {"passes": [0, 3]}, "fixed": {"teacher": "own", "teachers": "droppers"}},
+    }
+    output = tmp_path / "study"
+    command = arguments(experiment, output, {**SWEEP, "title": "Few & dropped", "studies": studies})
+    assert main(command) == 0
+    results = read_json(output / "sweep.json")
+    trials = {trial["name"]: trial for trial in results["trials"]}
+    for seed in "12":
+        seen = read_json(output / f"trials/taught/by=few/{seed}/train/frames/frames.json")["utterances"]
+        share = random_share(seen, 0.25)
+        assert len(share) == 3
+        expected = sum(seen[utt][0] for utt in share) / sum(seen[utt][1] for utt in share)
+        assert trials[f"taught/by=few/{seed}"]["frame_accuracy"]["train"] == pytest.approx(expected)
+        plain, passes = (trials[f"droppers/passes={n}/{seed}"]["frame_accuracy"]["dev"] for n in (0, 3))
+        own = read_json(tmp_path / f"droppers/{seed}/stage.json")["summary"]["dev_frame_accuracy"]
+        assert plain == pytest.approx(own)
+        assert plain != passes
+    assert len({trial["soft_targets"]["name"] for trial in results["trials"] if trial["soft_targets"]}) == 4
+    few, everything, plain, passes = results["studies"][0]["rows"]
+    low, high, ours = (row["rates"]["frame_accuracy"]["estimate"] for row in (few, everything, passes))
+    assert passes["recovered"]["estimate"] == pytest.approx((ours - low) / (high - low))
+    assert "recovered" not in few | everything
+    text, page = ((output / f"sweep.{suffix}").read_text() for suffix in ("md", "html"))
+    assert text.startswith("# Few &amp; dropped")
+    for told in ("Their table", "Few is a quarter.", "Gap recovered"):
+        assert told in text
+        assert told in page
+    assert "44.5" in text  # in the page a figure is cut at its point
+    assert "57.0" in text
+    assert "few &lt;data&gt;" in page
+    before = made(output)
+    assert main(command) == 0
+    assert made(output) == before
+
+
 def test_tables_and_page(swept: Path) -> None:
     text, page = ((swept / f"sweep.{suffix}").read_text() for suffix in ("md", "html"))
     for title in ("## mix", "## codec", "## size", "## teachers"):
@@ -280,6 +340,8 @@ def test_a_failing_trial_is_told_and_the_others_go_on(
         ({"sections": "student"}, "unknown key 'sections'; did you mean 'section'?"),
         ({"unlabelled": ["transfre"]}, "fbank/transfre is missing: has the recipe been run"),
         ({"studies": {"a": {"grid": {"alpha": [1]}, "words": True}}}, "graph is missing"),
+        ({"studies": {"a": {"grid": {"teachers": ["others"]}}}}, "others holds no teacher"),
+        ({"studies": {"a": {"grid": {"passes": [2]}, "fixed": {"teacher": 1}, "words": True}}}, "take words: false"),
     ],
 )
 def test_a_slip_is_one_line_before_any_work(

@@ -15,11 +15,14 @@ from asrkd.core.errors import ConfigError
 Settings: TypeAlias = dict[str, Any]
 
 SECTION, NUM_TEACHERS, ONLINE, TEACHER = "section", "num_teachers", "online", "teacher"
+TEACHERS, PASSES, OWN = "teachers", "passes", "own"
 SHORT: Mapping[str, Sequence[str]] = {
     SECTION: (),
     NUM_TEACHERS: (),
     ONLINE: (),
     TEACHER: (),
+    TEACHERS: (),
+    PASSES: ("posteriors.passes",),
     "temperature": ("train.loss.temperature", "posteriors.temperature"),
     "alpha": ("train.loss.alpha",),
     "codec": ("posteriors.codec",),
@@ -27,7 +30,9 @@ SHORT: Mapping[str, Sequence[str]] = {
 }
 """Settings by short names, and the keys that each sets. ``section`` is the recipe's section that a net is trained by,
 ``num_teachers`` how many teachers are averaged, from the first on; with ``online: true`` they are asked as the net
-trains, in place of an archive. ``teacher: N`` is no training but the Nth teacher itself."""
+trains, in place of an archive. ``teacher: N`` is no training but the Nth teacher itself. ``own`` as either number: for
+the sweep's first seed the first teacher alone, for the second the second, and so on. ``teachers`` is another folder of
+them; ``passes`` how many stochastic passes of teachers with dropout are averaged."""
 
 
 Grid: TypeAlias = Mapping[str, Sequence[Any] | Mapping[str, Settings]]

@@ -17,9 +17,36 @@ from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT, nearest, put, section
 from asrkd.core.errors import ConfigError
-from asrkd.core.grid import NUM_TEACHERS, ONLINE, SECTION, SHORT, TEACHER, Settings, label, points, slug
+from asrkd.core.grid import (
+    NUM_TEACHERS,
+    ONLINE,
+    OWN,
+    PASSES,
+    SECTION,
+    SHORT,
+    TEACHER,
+    TEACHERS,
+    Settings,
+    label,
+    points,
+    slug,
+)
 
 MEASURES = ("parameters", "bytes_per_frame")
+
+
+@dataclass(frozen=True, config=STRICT)
+class PaperConfig:
+    """A paper's own table, shown beside ours: headings, and rows of as many cells, of which the first is the name."""
+
+    columns: list[str] = Field(min_length=1)
+    rows: list[list[str | int | float]] = Field(min_length=1)
+    title: str = "The paper's"
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if uneven := next((row for row in self.rows if len(row) != len(self.columns)), None):
+            raise ValueError(f"row {uneven} has {len(uneven)} cells for {len(self.columns)} columns")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -28,7 +55,8 @@ class StudyConfig:
 
     An axis of the grid is a setting with a list of values; or, under a name of its own, a mapping from names of values
     to the settings that each stands for. ``reference`` names, by values of some axes, the row that a row is compared
-    with: the one that is the same but for these.
+    with: the one that is the same but for these. ``gap_from`` names one likewise, and then a row is also told as the
+    share that it recovers of the gap from there to the reference, in frame accuracy.
     """
 
     grid: dict[str, list[Any] | dict[str, Settings]]
@@ -37,7 +65,11 @@ class StudyConfig:
     reference: Settings = Field(default_factory=dict)
     words: bool = False  # decode, too
     share: bool = False  # frame accuracy as a share of the reference's, too
+    gap_from: Settings = Field(default_factory=dict)
+    train_accuracy: bool = False  # frame accuracy on the training part that a net has seen the labels of, too
     against: str = ""  # x of the plot: bytes_per_frame, parameters or an axis; by default the first
+    note: str = ""  # below the table
+    paper: PaperConfig | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -45,6 +77,7 @@ class SweepConfig:
     """Studies, and what all their trials share: folders of the experiment, and the seeds."""
 
     studies: dict[str, StudyConfig] = Field(min_length=1)
+    title: str = "Studies"
     seeds: tuple[int, ...] = Field(default=(101, 102, 103), min_length=1)
     section: str = "student"
     features: str = "fbank"
@@ -58,11 +91,14 @@ class SweepConfig:
 
 @plain_dataclass(frozen=True)
 class SoftTargets:
-    """An archive to dump: its folder's name, the section ``posteriors``, the number of teachers."""
+    """An archive to dump: its folder's name, the section ``posteriors``, the number of teachers from ``first`` on, and
+    where these are not the sweep's own, their folder."""
 
     name: str
     posteriors: Settings
     num_teachers: int
+    first: int = 1
+    teachers: str = ""
 
 
 @plain_dataclass(frozen=True)
@@ -70,7 +106,8 @@ class Trial:
     """One net to train and measure: its folder's name, its section, the soft targets that its loss takes, if any.
 
     ``online``: in place of an archive, the number of teachers that are asked. ``teacher``: the number of the teacher
-    that is measured, and nothing is trained.
+    that is measured, in so many stochastic ``passes``, and nothing is trained. ``teachers``: their folder, where it is
+    not the sweep's own.
     """
 
     name: str
@@ -80,6 +117,9 @@ class Trial:
     words: bool
     online: int = 0
     teacher: int = 0
+    passes: int = 0
+    teachers: str = ""
+    train_accuracy: bool = False
 
 
 @plain_dataclass(frozen=True)
@@ -92,12 +132,14 @@ class Row:
 
 @plain_dataclass(frozen=True)
 class Study:
-    """``references``: for each row the number of the row that it is compared with; its own for a reference."""
+    """``references``: for each row the number of the row that it is compared with; its own for a reference.
+    ``floors``: likewise, where its gap to that begins."""
 
     name: str
     config: StudyConfig
     rows: Sequence[Row]
     references: Sequence[int | None]
+    floors: Sequence[int | None]
 
 
 @plain_dataclass(frozen=True)
@@ -116,11 +158,11 @@ class Plan:
 @plain_dataclass(frozen=True)
 class Planner:
     """Writes grids out. ``where`` names the configuration in errors; ``is_soft`` says whether a section ``train``
-    takes soft targets."""
+    takes soft targets, ``num_teachers`` how many there are in a folder of them, "" for the sweep's own."""
 
     sweep: SweepConfig
     recipe: Mapping[str, Any]
-    num_teachers: int
+    num_teachers: Callable[[str], int]
     is_soft: Callable[[Settings], bool]
     where: str
 
@@ -140,21 +182,40 @@ class Planner:
             for labels, settings in points(config.grid, config.fixed, where):
                 folder = f"{name}/{slug(','.join(f'{axis}={value}' for axis, value in labels.items()))}"
                 members: dict[int, str] = {}
-                for seed in seeds:
-                    trial = self._trial(f"{folder}/{seed}", {**settings, "train.seed": seed}, config.words, where)
+                for place, seed in enumerate(seeds, start=1):
+                    chosen = {**settings, "train.seed": seed}
+                    for key in (NUM_TEACHERS, TEACHER):
+                        if settings.get(key) == OWN:
+                            chosen[key] = place
+                    trial = self._trial(f"{folder}/{seed}", chosen, settings.get(NUM_TEACHERS) == OWN, where)
+                    trial = replace(trial, words=config.words, train_accuracy=config.train_accuracy)
                     members[seed] = names.setdefault(_identity(trial), trial.name)
                     first = trials.setdefault(members[seed], trial)
-                    trials[first.name] = replace(first, words=first.words or trial.words)
+                    trials[first.name] = replace(
+                        first,
+                        words=first.words or trial.words,
+                        train_accuracy=first.train_accuracy or trial.train_accuracy,
+                    )
                 rows.append(Row(labels, members))
-            studies.append(Study(name, config, rows, _references(config, rows, where)))
+            if config.gap_from and not config.reference:
+                raise ConfigError(f"{where}: gap_from: the gap ends at the reference: name that, too")
+            references = _references("reference", config.reference, config, rows, where)
+            floors = _references("gap_from", config.gap_from, config, rows, where)
+            studies.append(Study(name, config, rows, references, floors))
         return Plan(studies, trials)
 
-    def _trial(self, name: str, settings: Settings, words: bool, where: str) -> Trial:
+    def _trial(self, name: str, settings: Settings, own: bool, where: str) -> Trial:
+        """``own``: the number of teachers is that of the only one."""
         chosen = str(settings.get(SECTION, self.sweep.section))
         if chosen not in self.recipe:
             raise ConfigError(f"{where}: there is no section {chosen!r}{nearest(chosen, list(self.recipe))}")
+        folder = str(settings.get(TEACHERS, ""))
         if TEACHER in settings:
-            return Trial(name, chosen, {}, None, words, teacher=self._count(TEACHER, settings, where))
+            passes = settings.get(PASSES, 0)
+            if isinstance(passes, bool) or not isinstance(passes, int) or passes < 0:
+                raise ConfigError(f"{where}: passes {passes!r} is not a whole number")
+            number = self._count(TEACHER, settings, where)
+            return Trial(name, chosen, {}, None, False, teacher=number, passes=passes, teachers=folder)
         base = {"train": section(self.recipe, chosen), "posteriors": section(self.recipe, "posteriors")}
         config = _whole(base)
         for short, value in settings.items():
@@ -162,22 +223,27 @@ class Planner:
                 put(config, key, _whole(value), where)
         train, posteriors = config["train"], config["posteriors"]
         if not self.is_soft(train):
-            return Trial(name, chosen, train, None, words)
+            return Trial(name, chosen, train, None, False)
         num_teachers = self._count(NUM_TEACHERS, settings, where)
         if settings.get(ONLINE):
-            return Trial(name, chosen, train, None, words, online=num_teachers)
+            if own:
+                raise ConfigError(f"{where}: {NUM_TEACHERS}: {OWN} is for soft targets from an archive, not online")
+            return Trial(name, chosen, train, None, False, online=num_teachers, teachers=folder)
+        first = num_teachers if own else 1
         loss = train["loss"]
         if loss.get("alpha") == 0 and "temperature" in base["posteriors"]:
             # No weight on the soft targets: any do, and so one net stands for all.
-            posteriors, num_teachers = _whole(base["posteriors"]), self.num_teachers
+            posteriors, folder = _whole(base["posteriors"]), ""
+            first, num_teachers, own = 1, self.num_teachers(""), False
             loss["temperature"] = posteriors["temperature"]
-        return Trial(name, chosen, train, _soft_targets(posteriors, num_teachers), words)
+        return Trial(name, chosen, train, _soft_targets(posteriors, 1 if own else num_teachers, first, folder), False)
 
     def _count(self, name: str, settings: Settings, where: str) -> int:
         """A setting that is a number of teachers, or of a teacher; all of them by default."""
-        value = settings.get(name, self.num_teachers)
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= self.num_teachers:
-            raise ConfigError(f"{where}: {name} {value!r}: there are {self.num_teachers} teachers")
+        there = self.num_teachers(str(settings.get(TEACHERS, "")))
+        value = settings.get(name, there)
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= there:
+            raise ConfigError(f"{where}: {name} {value!r}: there are {there} teachers")
         return value
 
 
@@ -193,13 +259,17 @@ def _whole(value: Any) -> Any:
 def _identity(trial: Trial) -> str:
     """Equal for trials that give the same net."""
     soft = trial.soft_targets and trial.soft_targets.name
-    return json.dumps([trial.train, soft, trial.online, trial.teacher], sort_keys=True)
+    asked = [trial.online, trial.teacher, trial.passes, trial.teachers]
+    return json.dumps([trial.train, soft, *asked], sort_keys=True)
 
 
-def _soft_targets(posteriors: Settings, num_teachers: int) -> SoftTargets:
+def _soft_targets(posteriors: Settings, num_teachers: int, first: int, folder: str) -> SoftTargets:
+    which = [first, folder] if (first, folder) != (1, "") else []
     readable = ",".join(f"{key}={label(value)}" for key, value in sorted(posteriors.items()))
-    digest = hashlib.sha256(json.dumps([posteriors, num_teachers], sort_keys=True).encode()).hexdigest()[:8]
-    return SoftTargets(f"{slug(readable)[:120]},teachers={num_teachers},{digest}", posteriors, num_teachers)
+    identity = json.dumps([posteriors, num_teachers, *which], sort_keys=True)
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+    name = f"{slug(readable)[:120]},teachers={num_teachers},{digest}"
+    return SoftTargets(name, posteriors, num_teachers, first, folder)
 
 
 def _check_name(name: str, where: str) -> None:
@@ -215,16 +285,16 @@ def _check_against(config: StudyConfig, where: str) -> None:
         )
 
 
-def _references(config: StudyConfig, rows: Sequence[Row], where: str) -> list[int | None]:
-    """For each row the number of its reference."""
-    if not config.reference:
+def _references(key: str, values: Settings, config: StudyConfig, rows: Sequence[Row], where: str) -> list[int | None]:
+    """For each row the number of the one that is the same but for ``values``, which are the study's ``key``."""
+    if not values:
         return [None] * len(rows)
-    wanted = {axis: label(value) for axis, value in config.reference.items()}
+    wanted = {axis: label(value) for axis, value in values.items()}
     for axis, text in wanted.items():
         if axis not in config.grid:
-            raise ConfigError(f"{where}: reference: {axis!r} is no axis{nearest(axis, list(config.grid))}")
+            raise ConfigError(f"{where}: {key}: {axis!r} is no axis{nearest(axis, list(config.grid))}")
         known = list(dict.fromkeys(row.labels[axis] for row in rows))
         if text not in known:
-            raise ConfigError(f"{where}: reference.{axis}: {text!r} is no value of it{nearest(text, known)}")
+            raise ConfigError(f"{where}: {key}.{axis}: {text!r} is no value of it{nearest(text, known)}")
     numbers = {tuple(row.labels.values()): number for number, row in enumerate(rows)}
     return [numbers[tuple({**row.labels, **wanted}.values())] for row in rows]

@@ -13,16 +13,18 @@ from asrkd.core.config import STRICT
 
 @dataclass(frozen=True, config=STRICT)
 class Config:
-    """Hidden layers of equal width. ``dropout`` is the probability with which a hidden unit is left out."""
+    """Hidden layers of equal width. ``dropout`` is the probability with which a hidden unit is left out, and
+    ``input_dropout`` that of a coefficient of the window."""
 
     hidden_layers: int = Field(default=3, ge=0)
     hidden_units: int = Field(default=256, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    input_dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
 def build(config: Config, input_dim: int, num_pdfs: int) -> nn.Sequential:
     """Logits (..., num_pdfs) from windows (..., input_dim). He initialisation, which suits ReLU; biases start at 0."""
-    layers: list[nn.Module] = []
+    layers: list[nn.Module] = [nn.Dropout(config.input_dropout)] if config.input_dropout else []
     width = input_dim
     for _ in range(config.hidden_layers):
         layers += [nn.Linear(width, config.hidden_units), nn.ReLU()]

@@ -48,6 +48,22 @@ def take_every_second(student: nn.Module, teacher: nn.Module) -> None:
         layer.load_state_dict(theirs.state_dict())
 
 
+@torch.no_grad()
+def limit_norms(net: nn.Module, largest: float) -> None:
+    """Max-norm (Srivastava et al. 2014, section 5.1): the weights into each hidden unit, shrunk to the norm ``largest``
+    where theirs is larger. The output's are left."""
+    for layer in _linear(net)[:-1]:
+        layer.weight.renorm_(2, 0, largest)
+
+
+def drop_in_use(net: nn.Module) -> bool:
+    """Let ``net`` leave out units as in training, though all else is as in use; False where it has no dropout."""
+    layers = [layer for layer in net.modules() if isinstance(layer, nn.Dropout)]
+    for layer in layers:
+        layer.train()
+    return bool(layers)
+
+
 def _sequence(net: nn.Module) -> tuple[nn.Sequential, nn.Linear]:
     """All layers but the output, and the output."""
     if not isinstance(net, nn.Sequential) or not isinstance(net[-1], nn.Linear):

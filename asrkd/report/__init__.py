@@ -31,7 +31,7 @@ def render(report: Mapping[str, Any], work: Path) -> None:
 def render_sweep(results: Mapping[str, Any], output: Path) -> None:
     """Write sweep.json, sweep.md and sweep.html into ``output``."""
     sweep = parse(Sweep, results, "sweep")
-    page = Page("Studies", sweep.setting, sweep.findings, study_sections(sweep))
+    page = Page(sweep.title, sweep.setting, sweep.findings, study_sections(sweep))
     write_page(output, "sweep", results, page, study_figures(sweep))
 
 

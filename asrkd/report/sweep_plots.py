@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_DECADES = 50
+"""From how many times the least value on x a scale is logarithmic."""
+
 
 def study_figures(sweep: Sweep) -> dict[str, Plot]:
     """Every figure that the studies have the data for, by name."""
@@ -112,7 +115,7 @@ def _draw_metric(study: Study, rows: Sequence[StudyRow], against: str, metric: s
         rates = [row.rates[metric] for row in points]
         ys = [100 * rate.estimate for rate in rates]
         axes.errorbar(xs, ys, _bars(rates), label=name or None, capsize=2.5, elinewidth=1, markersize=5, **style)
-    if against in MEASURES:
+    if against in MEASURES or (xs and 0 < _DECADES * min(xs) <= max(xs)):
         axes.set_xscale("log")
         _plain_ticks(axes)
     axes.set_xlabel(MEASURES.get(against, axis_name(against)))

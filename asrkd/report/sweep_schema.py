@@ -29,7 +29,8 @@ class Estimate:
 class StudyRow:
     """A point of the grid: ``labels`` by axis; ``rates`` and ``differences`` on test by metric.
 
-    ``share`` is the frame accuracy over the reference's.
+    ``train`` is on what was trained on, ``share`` the frame accuracy over the reference's, ``recovered`` the part of
+    the gap to it.
     """
 
     labels: dict[str, str]
@@ -38,7 +39,9 @@ class StudyRow:
     dev: Estimate | None
     rates: dict[str, Estimate]
     differences: dict[str, Estimate]
+    train: Estimate | None = None
     share: Estimate | None = None
+    recovered: Estimate | None = None
     parameters: int | None = None
     bytes_per_frame: float | None = None
     kl_nats: float | None = None
@@ -57,6 +60,16 @@ class StudyRow:
 
 
 @dataclass(frozen=True, config=STRICT)
+class Paper:
+    """The paper's own table: text and figures as they are printed there."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | int | float]]
+    note: str = ""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Study:
     """A grid and what came of it."""
 
@@ -66,6 +79,9 @@ class Study:
     rows: list[StudyRow]
     reference: dict[str, str] = Field(default_factory=dict)
     against: str = ""
+    note: str = ""
+    gap_from: dict[str, str] = Field(default_factory=dict)
+    paper: Paper | None = None
 
     def varies(self, name: str) -> bool:
         """Whether the rows that have a measure differ in it."""
@@ -81,6 +97,7 @@ class Sweep:
 
     studies: list[Study]
     trials: list[dict[str, Any]]
+    title: str = "Studies"
     test_part: str = "test"
     failed: dict[str, str] = Field(default_factory=dict)
 

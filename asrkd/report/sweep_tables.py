@@ -1,7 +1,7 @@
 """Tables of a sweep's studies."""
 
 from asrkd.report import formats
-from asrkd.report.sweep_schema import MEASURES, Estimate, Study, StudyRow
+from asrkd.report.sweep_schema import MEASURES, Estimate, Paper, Study, StudyRow
 from asrkd.report.tables import METRICS, Column, Table
 
 _INTERVAL = "95 % interval"
@@ -21,28 +21,39 @@ def axis_name(axis: str) -> str:
 
 
 def study_tables(study: Study) -> list[Table]:
-    """One for each metric: a row a point, what it costs, its rate, and its difference from the reference."""
+    """One for each metric: a row a point, what it costs, its rate, and its difference from the reference; then the
+    paper's."""
     metrics = [metric for metric in METRICS if any(metric in row.rates for row in study.rows)]
-    return [_table(study, metric) for metric in metrics]
+    return [_table(study, metric) for metric in metrics] + ([_paper(study.paper)] if study.paper else [])
+
+
+def _paper(paper: Paper) -> Table:
+    columns = [Column(name, numeric=index > 0) for index, name in enumerate(paper.columns)]
+    rows = [[str(cell) for cell in row] for row in paper.rows]
+    notes = ["Other data and larger nets: compare the order of the rows, not their figures."]
+    return Table(paper.title, columns, rows, notes + [paper.note] * bool(paper.note))
 
 
 def _table(study: Study, metric: str) -> Table:
     measures = [name for name in (*MEASURES, "kl_nats") if study.varies(name)]
     on_dev = metric == "frame_accuracy"
-    shared = on_dev and any(row.share for row in study.rows)
+    shared, recovered = (on_dev and any(getattr(row, name) for row in study.rows) for name in ("share", "recovered"))
+    measured = ["train"] * (on_dev and any(row.train for row in study.rows)) + ["dev"] * on_dev
     columns = [
         *(Column(axis_name(axis), numeric=index > 0) for index, axis in enumerate(study.axes)),
         *(Column({**MEASURES, "kl_nats": "KL lost, nats"}[name]) for name in measures),
-        *(Column(name, f"{METRICS[metric]}, %") for name in ([*["dev"] * on_dev, "test", _INTERVAL])),
+        *(Column(name, f"{METRICS[metric]}, %") for name in (*measured, "test", _INTERVAL)),
         *(Column(name, "From the reference") for name in ["points", _INTERVAL] * bool(study.reference)),
         *(Column(name, "Of the reference, %") for name in ["test", _INTERVAL] * shared),
+        *(Column(name, "Gap recovered, %") for name in ["test", _INTERVAL] * recovered),
     ]
     rows = []
     for row in study.rows:
         cells = [row.labels[axis] for axis in study.axes] + [_measure(row, name) for name in measures]
-        cells += [_mean(row.dev)] * on_dev + _rate(row, metric)
+        cells += [_mean(getattr(row, name)) for name in measured] + _rate(row, metric)
         cells += _difference(row, metric) if study.reference else []
-        rows.append(cells + (_share(row) if shared else []))
+        cells += _share(row.share, row.is_reference) if shared else []
+        rows.append(cells + (_share(row.recovered) if recovered else []))
     marked = next((index for index, row in enumerate(study.rows) if row.chosen), None)
     return Table(METRICS[metric], columns, rows, _notes(study) if on_dev else [], marked)
 
@@ -65,10 +76,10 @@ def _difference(row: StudyRow, metric: str) -> list[str]:
     return [formats.points(difference.estimate, 2), formats.interval(difference.low, difference.high, 2)]
 
 
-def _share(row: StudyRow) -> list[str]:
-    if row.share is None:
-        return ["100.0" if row.is_reference else formats.ABSENT, formats.ABSENT]
-    return [_mean(row.share), formats.interval(row.share.low, row.share.high)]
+def _share(share: Estimate | None, is_reference: bool = False) -> list[str]:
+    if share is None:
+        return ["100.0" if is_reference else formats.ABSENT, formats.ABSENT]
+    return [_mean(share), formats.interval(share.low, share.high)]
 
 
 def _mean(estimate: Estimate | None) -> str:
@@ -92,6 +103,12 @@ def _notes(study: Study) -> list[str]:
             f"The reference has {values}{same}. Differences are paired by seed and utterance; where an interval holds "
             "0 none is shown."
         )
+    if study.gap_from:
+        values = ", ".join(f"{axis_name(axis).lower()} {text}" for axis, text in study.gap_from.items())
+        notes.append(f"Gap recovered: of the reference's gain over the row with {values}.")
+    if any(row.train for row in study.rows):
+        notes.append("Train: on the utterances that the net was trained on with labels.")
+    notes += [study.note] * bool(study.note)
     if any(row.random for row in study.rows):
         notes.append("Random draws are right on the average: the KL of single frames says little of them.")
     if cut := [row for row in study.rows if row.seeds < row.seeds_wanted]:

@@ -38,16 +38,20 @@ def net_frame_scores(  # noqa: PLR0917 (inputs first, output last)
     work: Path,
     combination: Combination | None = None,
     weights: Path | None = None,
+    passes: int = 0,
 ) -> dict[str, Any]:
-    """Frame accuracy, cross-entropy and calibration of a net or an ensemble; writes frames.json."""
+    """Frame accuracy, cross-entropy and calibration of a net or an ensemble; writes frames.json.
+
+    ``passes``: stochastic ones of nets with dropout, averaged; 0 for plain inference.
+    """
     device = choose_device("auto")
     features, alignment = FeatureDir.open(features_dir), Alignment.open(alignment_dir)
-    ensemble = open_ensemble(models, device, combination, weights)
+    ensemble = open_ensemble(models, device, combination, weights, passes=passes)
     check_belongs(ensemble.models[0], features.identity, alignment.tied_states)
     curve = np.zeros(len(TEMPERATURES))
 
     def log_posteriors(utt_id: str) -> NDArray[np.float32]:
-        logits = ensemble.logits(features.load(utt_id))
+        logits = ensemble.logits(features.load(utt_id), utt_id)
         labels = torch.from_numpy(alignment.pdf_ids(utt_id)).long().to(logits[0].device)
         for index, temperature in enumerate(TEMPERATURES):
             softened = ensemble.combined(logits, temperature)

@@ -49,6 +49,24 @@ def share_over_seeds(bootstrap: PairedBootstrap, first: Sequence[str], second: S
     return _interval(shares, bootstrap.standard_error_of_share(first, second), bootstrap.num_utterances)
 
 
+def recovered_over_seeds(
+    bootstrap: PairedBootstrap, systems: Sequence[str], floor: Sequence[str], top: Sequence[str]
+) -> SeedInterval | None:
+    """Of the share that ``systems`` have of the gap from ``floor`` to ``top``, all of the same seeds in the same order.
+
+    The gap is that of the means over seeds, so that a seed with a small one counts no more than others; None where it
+    is 0.
+    """
+    ours, low, high = ([bootstrap.rate(name).estimate for name in names] for names in (systems, floor, top))
+    gap = fmean(high) - fmean(low)
+    if gap == 0:
+        return None
+    share = (fmean(ours) - fmean(low)) / gap
+    # Of a ratio a / b the deviations are those of a - (a / b) b, over b (the delta method).
+    shares = [share + (o - lo - share * (h - lo)) / gap for o, lo, h in zip(ours, low, high, strict=True)]
+    return _interval(shares, bootstrap.standard_error_of_recovered(systems, floor, top), bootstrap.num_utterances)
+
+
 def _interval(values: Sequence[float], utterance_error: float, num_utterances: int) -> SeedInterval:
     from scipy.stats import t
 

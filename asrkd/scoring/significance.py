@@ -99,6 +99,14 @@ class PairedBootstrap:
         """Standard deviation over the draws of the rate of ``first`` over that of ``second``."""
         return float((self._of(_names(first))[1] / self._of(_names(second))[1]).std())
 
+    def standard_error_of_recovered(
+        self, systems: str | Sequence[str], floor: str | Sequence[str], top: str | Sequence[str]
+    ) -> float:
+        """Standard deviation over the draws of the share that ``systems`` have of the gap from ``floor`` to ``top``."""
+        ours, low, high = (self._of(_names(each))[1] for each in (systems, floor, top))
+        some = high != low
+        return float(((ours - low)[some] / (high - low)[some]).std())
+
     def transfer_ratio(self, baseline: str | Sequence[str], ensemble: str, distilled: str) -> TransferRatio:
         """(distilled - baseline) / (ensemble - baseline); the baseline may be the mean over several systems."""
         (base, base_resampled) = self._of(_names(baseline))

@@ -12,9 +12,10 @@ from typing import Any
 from asrkd.core.errors import DataError
 from asrkd.core.files import read_json
 from asrkd.core.grid import label
+from asrkd.core.random import random_share
 from asrkd.core.stage import describe
-from asrkd.core.sweep import Plan, Row, SoftTargets, Study, StudyConfig, Trial
-from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds, share_over_seeds
+from asrkd.core.sweep import Plan, Row, SoftTargets, Study, StudyConfig, SweepConfig, Trial
+from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds, recovered_over_seeds, share_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
 from asrkd.targets import Codec, build_codec
 
@@ -25,7 +26,7 @@ Bootstraps = Mapping[str, PairedBootstrap]
 
 
 def summarise_sweep(
-    plan: Plan, failed: Mapping[str, str], output: Path, nets: Mapping[str, Path], test: str
+    plan: Plan, failed: Mapping[str, str], output: Path, nets: Mapping[str, Path], sweep: SweepConfig
 ) -> dict[str, Any]:
     """sweep.json's content; ``nets`` by trial. Trials that failed are named with their errors, and no figure is made
     of them.
@@ -36,19 +37,22 @@ def summarise_sweep(
     if not finished:
         raise DataError(f"no trial stands: {next(iter(failed.values()))}")
     counts: dict[str, dict[str, Any]] = {"frames": {}, "words": {}}
-    trials = {trial.name: _trial(trial, output, nets[trial.name], test, counts) for trial in finished}
+    trials = {trial.name: _trial(trial, output, nets[trial.name], sweep, counts) for trial in finished}
     bootstraps = {metric: _bootstrap(counts[kind]) for metric, kind in METRICS.items() if counts[kind]}
     return {
-        "test_part": test,
+        "title": sweep.title,
+        "test_part": sweep.test,
         "studies": [_study(study, trials, bootstraps) for study in plan.studies],
         "trials": list(trials.values()),
         "failed": dict(failed),
     }
 
 
-def _trial(trial: Trial, output: Path, model: Path, test: str, counts: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+def _trial(
+    trial: Trial, output: Path, model: Path, sweep: SweepConfig, counts: Mapping[str, dict[str, Any]]
+) -> dict[str, Any]:
     """One trial's figures; its counts by utterance go to ``counts``."""
-    folder = output / "trials" / trial.name
+    test, folder = sweep.test, output / "trials" / trial.name
     net = describe(model)
     soft = describe(output / "archives" / trial.soft_targets.name)["summary"] if trial.soft_targets else {}
     row: dict[str, Any] = {
@@ -57,6 +61,8 @@ def _trial(trial: Trial, output: Path, model: Path, test: str, counts: Mapping[s
         "soft_targets": trial.soft_targets and asdict(trial.soft_targets),
         "online": trial.online,
         "teacher": trial.teacher,
+        "passes": trial.passes,
+        "teachers": trial.teachers,
         "parameters": net["summary"]["parameters"],
         "best_epoch": net["summary"]["best_epoch"],
         "bytes_per_frame": soft.get("bytes_per_frame"),
@@ -71,10 +77,19 @@ def _trial(trial: Trial, output: Path, model: Path, test: str, counts: Mapping[s
         scores["test"] = read_json(folder / test / kind / f"{kind}.json")
         row[metric] = {part: score[metric] for part, score in scores.items()}
         counts[kind][trial.name] = scores["test"]["utterances"]
+    if trial.train_accuracy:
+        seen = read_json(folder / sweep.train / "frames/frames.json")["utterances"]
+        row["frame_accuracy"]["train"] = _accuracy_on_share(seen, describe(model)["config"].get("fraction", 1))
     if trial.words:
         row |= {"errors": scores["test"]["errors"], "words": scores["test"]["words"]}
         row["acoustic_scale"] = scores["test"]["decoding"]["acoustic_scale"]
     return row
+
+
+def _accuracy_on_share(counts: Mapping[str, Sequence[int]], fraction: float) -> float:
+    """On the utterances that a net with this setting `fraction` was trained on; correct frames and all by utterance."""
+    seen = [counts[utt_id] for utt_id in random_share(counts, fraction)]
+    return sum(correct for correct, _ in seen) / sum(total for _, total in seen)
 
 
 def _codec(soft: SoftTargets) -> Codec:
@@ -89,9 +104,11 @@ def _bootstrap(counts: Mapping[str, Mapping[str, Sequence[float]]]) -> PairedBoo
 
 def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, Any]:
     rows = []
-    for row, reference in zip(study.rows, study.references, strict=True):
-        against = None if reference is None else study.rows[reference]
+    for row, *places in zip(study.rows, study.references, study.floors, strict=True):
+        against, floor = (None if place is None else study.rows[place] for place in places)
         rows.append(_row(row, against, study.config, trials, bootstraps))
+        if recovered := _recovered(row, floor, against, trials, bootstraps):
+            rows[-1]["recovered"] = recovered
         rows[-1]["is_reference"] = against is not None and against.trials == row.trials
     measured = [row for row in rows if row["dev"]]
     best = max(measured, key=lambda row: float(row["dev"]["estimate"]), default=None)
@@ -104,6 +121,9 @@ def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, An
         "axes": list(config.grid),
         "reference": {axis: label(value) for axis, value in config.reference.items()},
         "against": config.against,
+        "note": config.note,
+        "gap_from": {axis: label(value) for axis, value in config.gap_from.items()},
+        "paper": config.paper and asdict(config.paper),
         "rows": rows,
     }
 
@@ -117,10 +137,12 @@ def _row(row: Row, against: Row | None, config: StudyConfig, trials: Trials, boo
         "seeds_wanted": len(row.trials),
         **{name: first.get(name) for name in ("parameters", "bytes_per_frame", "kl_nats")},
         "random": first.get("random", False),
-        "dev": _dev([trials[name]["frame_accuracy"]["dev"] for name in members.values()]),
+        "dev": _mean([trials[name]["frame_accuracy"]["dev"] for name in members.values()]),
         "rates": {},
         "differences": {},
     }
+    if config.train_accuracy:
+        result["train"] = _mean([trials[name]["frame_accuracy"]["train"] for name in members.values()])
     for metric in METRICS if config.words else ("frame_accuracy",):
         if not members:
             continue
@@ -136,7 +158,22 @@ def _row(row: Row, against: Row | None, config: StudyConfig, trials: Trials, boo
     return result
 
 
-def _dev(values: Sequence[float]) -> dict[str, float | None] | None:
+def _recovered(
+    row: Row, floor: Row | None, top: Row | None, trials: Trials, bootstraps: Bootstraps
+) -> dict[str, Any] | None:
+    """The share that ``row`` has of the gap from ``floor`` to ``top``; None where it is one of them, or a net of
+    theirs is missing."""
+    if floor is None or top is None or row.trials in (floor.trials, top.trials) or floor.trials == top.trials:
+        return None
+    seeds = [seed for seed in row.trials if all(each.trials[seed] in trials for each in (row, floor, top))]
+    if not seeds:
+        return None
+    ours, low, high = ([each.trials[seed] for seed in seeds] for each in (row, floor, top))
+    recovered = recovered_over_seeds(bootstraps["frame_accuracy"], ours, low, high)
+    return None if recovered is None else asdict(recovered)
+
+
+def _mean(values: Sequence[float]) -> dict[str, float | None] | None:
     if not values:
         return None
     return {"estimate": fmean(values), "deviation": stdev(values) if len(values) > 1 else None}

@@ -44,13 +44,15 @@ FREE_SPACE_MARGIN = 1.05
 
 @dataclass(frozen=True, config=STRICT)
 class PosteriorsConfig:
-    """``temperature`` T of the softened posteriors; ``combination`` of the teachers; ``codec`` of a frame."""
+    """``temperature`` T of the softened posteriors; ``combination`` of the teachers; ``codec`` of a frame; stochastic
+    ``passes`` of teachers with dropout that are averaged, 0 for plain inference."""
 
     temperature: float = Field(default=2.0, gt=0)
     combination: Combination = "arithmetic"
     codec: dict[str, Any] = Field(default_factory=dict)
     precision: Literal["auto", "fp32", "bf16"] = "auto"  # of the nets' products; auto: bf16 where it is fast
     device: str = "auto"
+    passes: int = Field(default=0, ge=0)
 
 
 @plain_dataclass(frozen=True)
@@ -67,7 +69,7 @@ class _Dumper:
         blocks = []
         start, encode_seconds, kl_sum, kl_frames = time.perf_counter(), 0.0, 0.0, 0
         for utt_id, features in sources.items():
-            posteriors = self.ensemble.log_posteriors(features.load(utt_id), self.temperature).exp()
+            posteriors = self.ensemble.log_posteriors(features.load(utt_id), self.temperature, utt_id).exp()
             began = time.perf_counter()
             blocks.append(self.codec.encode(posteriors, utt_id))
             encode_seconds += time.perf_counter() - began
@@ -136,7 +138,7 @@ def dump_posteriors(  # noqa: PLR0917 (inputs first)
     """
     device = choose_device(config.device)
     bfloat16 = has_fast_bfloat16(device) if config.precision == "auto" else config.precision == "bf16"
-    ensemble = open_ensemble(teachers, device, config.combination, weights, bfloat16)
+    ensemble = open_ensemble(teachers, device, config.combination, weights, bfloat16, passes=config.passes)
     source = _by_utterance([FeatureDir.open(path) for path in feature_dirs], ensemble)
     lengths = {utt_id: features.num_frames[utt_id] for utt_id, features in source.items()}
     codec = build_codec(config.codec, ensemble.info.num_pdfs, "posteriors: codec")

@@ -96,8 +96,12 @@ def open_ensemble(
     combination: Combination | None = None,
     weights: Path | None = None,
     bfloat16: bool = False,
+    *,
+    passes: int = 0,
 ) -> Ensemble:
     """Load models as one, with the weights of the folder ``weights``, if one is given, or all alike.
+
+    ``passes``: stochastic ones (`Ensemble`).
 
     The combination is that of the weights, or arithmetic, where none is given. MismatchError where the weights are of
     other models or of another combination.
@@ -111,4 +115,5 @@ def open_ensemble(
                 "learn weights for it, or set the combination to the weights'"
             )
         combination, shares = learnt.combination, learnt.of(models)
-    return Ensemble([load_model(path, device) for path in models], combination or "arithmetic", bfloat16, shares)
+    loaded = [load_model(path, device) for path in models]
+    return Ensemble(loaded, combination or "arithmetic", bfloat16, shares, passes)

@@ -12,7 +12,7 @@ from asrkd.core.errors import ConfigError
 from asrkd.core.random import rng_for
 from asrkd.features.torchaudio_cpu import import_torchaudio
 from asrkd.losses import NO_LABEL, Batch, Loss
-from asrkd.models.layers import logits_and_hidden
+from asrkd.models.layers import limit_norms, logits_and_hidden
 from asrkd.training.checkpoint import Progress
 
 import_torchaudio()  # before speechbrain, which imports it
@@ -84,6 +84,7 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
         self.correct = self.labelled = 0
         self.after_epoch: Callable[[Progress], None] = lambda progress: None
         self.train_batches: Any = None
+        self.max_norm = 0.0
 
     def compute_forward(self, batch: Batch, stage: sb.Stage) -> torch.Tensor:
         if stage == sb.Stage.TRAIN and self.loss.takes_hidden:
@@ -100,6 +101,10 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
         loss = cross_entropy(predictions.float(), batch.labels, ignore_index=NO_LABEL, reduction="sum")
         self.dev_loss += float(loss)
         return loss
+
+    def on_fit_batch_end(self, batch: Batch, outputs: Any, loss: torch.Tensor, should_step: bool) -> None:
+        if self.max_norm and should_step:
+            limit_norms(self.modules.model, self.max_norm)
 
     def check_loss_isfinite(self, loss: torch.Tensor) -> None:
         if not torch.isfinite(loss):

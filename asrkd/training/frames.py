@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import IterableDataset
 
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.random import rng_for
+from asrkd.core.random import random_share, rng_for
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window, covering, pad, windows_of
 from asrkd.hmm.alignment import Alignment
@@ -28,7 +28,8 @@ from asrkd.training.online import OnlineTeacher
 class Source:
     """What to train on: ``alignment`` labels ``features``; ``unlabelled`` folders have soft targets only.
 
-    These come from the archive ``soft`` or from a ``teacher`` that is asked for them, and not from both.
+    These come from the archive ``soft`` or from a ``teacher`` that is asked for them, and not from both. ``fraction``:
+    the share to train on of the utterances of ``features`` that have labels.
     """
 
     features: FeatureDir
@@ -36,6 +37,7 @@ class Source:
     unlabelled: Sequence[FeatureDir] = ()
     soft: SoftTargetArchive | None = None
     teacher: OnlineTeacher | None = None
+    fraction: float = 1.0
 
     @property
     def has_soft_targets(self) -> bool:
@@ -146,7 +148,11 @@ def utterances_of(source: Source) -> list[Utterance]:
     there is nothing to train on.
     """
     failed = set(source.alignment.failed)
-    labelled = [Utterance(source.features, utt_id, utt_id not in failed) for utt_id in source.features.utt_ids]
+    utt_ids = source.features.utt_ids
+    if source.fraction < 1:
+        share = random_share((utt_id for utt_id in utt_ids if utt_id not in failed), source.fraction)
+        utt_ids = [utt_id for utt_id in utt_ids if utt_id in share]
+    labelled = [Utterance(source.features, utt_id, utt_id not in failed) for utt_id in utt_ids]
     found = [utterance for utterance in labelled if utterance.labelled or source.has_soft_targets]
     for features in source.unlabelled if source.has_soft_targets else ():
         source.features.check_same_front_end(features)

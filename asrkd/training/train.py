@@ -46,14 +46,17 @@ class TrainConfig:
     loss: dict[str, Any] = Field(default_factory=dict)
     window: Window = Field(default_factory=Window)
     seed: int = 1
+    fraction: float = Field(default=1.0, gt=0, le=1)  # share of the labelled utterances, the same for every seed
     epochs: int = Field(default=15, ge=1)
-    patience: int = Field(default=4, ge=1)  # epochs without a better dev frame accuracy
+    early_stopping: bool = True  # keep the epoch that is best on dev; false: train all epochs, and keep the last
+    patience: int = Field(default=4, ge=1)  # epochs without a better dev frame accuracy before training stops
     batch_size: int = Field(default=512, ge=1)  # frames
     optimizer: Literal["adam", "sgd"] = "adam"
     schedule: Literal["linear", "newbob"] = "linear"
     learning_rate: float = Field(default=1e-3, gt=0)
     final_learning_rate: float = Field(default=1e-5, ge=0)  # of the linear schedule
     weight_decay: float = Field(default=0.0, ge=0)
+    max_norm: float = Field(default=0.0, ge=0)  # of the weights into a hidden unit; 0: any
     initialise: Literal["random", "every_second"] = "random"  # or with every second hidden layer of the teacher
     input_noise: float = Field(default=0.0, ge=0)  # standard deviation, of features of unit variance
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -108,9 +111,10 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
 
 
 class Fitted(NamedTuple):
-    """How far a training went, and in this process: epochs and seconds."""
+    """How far a training went, and which epoch's weights are kept; in this process: epochs and seconds."""
 
     progress: Progress
+    kept_epoch: int
     epochs: int
     seconds: float
 
@@ -124,7 +128,7 @@ def fit(  # noqa: PLR0917
     device: str,
     work: Path,
 ) -> Fitted:
-    """Train ``module``, and leave it with the weights that were best on dev.
+    """Train ``module``, and leave it with the weights that were best on dev, or without early stopping the last.
 
     Goes on at the last finished epoch that is found in ``work``.
     """
@@ -133,15 +137,17 @@ def fit(  # noqa: PLR0917
         module, loss, _schedule(config), progress, config.seed, _optimizer(config), _run_opts(config, device)
     )
     brain.train_batches = batches
+    brain.max_norm = config.max_norm
     brain.after_epoch = partial(_after_epoch, work)
     first_epoch, start = progress.epoch, time.perf_counter()
     brain.fit(
-        epochs_left(progress, config.epochs, config.patience),
+        epochs_left(progress, config.epochs, config.patience if config.early_stopping else config.epochs),
         DataLoader(batches, batch_size=None),
         DataLoader(dev_batches, batch_size=None),
     )
-    module.load_state_dict(progress.best_weights)
-    return Fitted(progress, progress.epoch - first_epoch, time.perf_counter() - start)
+    module.load_state_dict(progress.best_weights if config.early_stopping else progress.weights)
+    kept = progress.best_epoch if config.early_stopping else progress.epoch
+    return Fitted(progress, kept, progress.epoch - first_epoch, time.perf_counter() - start)
 
 
 def finish(work: Path, fitted: Fitted, module: torch.nn.Module, frames: Frames, device: str) -> dict[str, Any]:
@@ -150,13 +156,14 @@ def finish(work: Path, fitted: Fitted, module: torch.nn.Module, frames: Frames, 
     write_json(work / "log.json", {"curve": progress.curve, "best_epoch": progress.best_epoch})
     (work / CHECKPOINT).unlink(missing_ok=True)
     return {
-        **_summary(module, frames, progress),
+        **_summary(module, frames, fitted),
         "frames_per_second": round(fitted.epochs * len(frames) / fitted.seconds) if fitted.epochs else None,
         "device": device,
     }
 
 
-def _summary(module: torch.nn.Module, frames: Frames, progress: Progress) -> dict[str, Any]:
+def _summary(module: torch.nn.Module, frames: Frames, fitted: Fitted) -> dict[str, Any]:
+    progress = fitted.progress
     return {
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
         "frames": len(frames),
@@ -164,7 +171,8 @@ def _summary(module: torch.nn.Module, frames: Frames, progress: Progress) -> dic
         "blocks": frames.num_blocks,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
-        "dev_frame_accuracy": progress.best_accuracy,
+        "kept_epoch": fitted.kept_epoch,
+        "dev_frame_accuracy": progress.curve[fitted.kept_epoch - 1]["dev_frame_accuracy"],
     }
 
 
@@ -235,6 +243,7 @@ def _open(config: TrainConfig, inputs: TrainInputs, loss: Loss, device: str) -> 
         [FeatureDir.open(path) for path in inputs.unlabelled],
         None if inputs.soft_targets is None else SoftTargetArchive.open(inputs.soft_targets),
         teacher,
+        config.fraction,
     )
 
 

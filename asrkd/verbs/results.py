@@ -108,10 +108,15 @@ def plan_frames(arguments: Namespace, section: Section) -> Stage:
         if arguments.gmm:
             return gmm_frame_scores(arguments.features, arguments.alignment, arguments.gmm, work)
         models, combination, weights = arguments.models, arguments.combination, arguments.weights
-        return net_frame_scores(arguments.features, arguments.alignment, models, work, combination, weights)
+        return net_frame_scores(
+            arguments.features, arguments.alignment, models, work, combination, weights, arguments.passes
+        )
 
     inputs = [arguments.features, arguments.alignment, *arguments.models, arguments.gmm, arguments.weights]
-    return stage(arguments, {}, inputs, run, version=2, gmm=bool(arguments.gmm), **how_combined(arguments))
+    if arguments.passes < 0 or (arguments.passes and arguments.gmm):
+        raise ConfigError(f"--passes {arguments.passes}: a number of stochastic passes of nets with dropout")
+    passes = {"passes": arguments.passes} if arguments.passes else {}
+    return stage(arguments, {}, inputs, run, version=2, gmm=bool(arguments.gmm), **how_combined(arguments), **passes)
 
 
 def plan_compare(arguments: Namespace, section: Section) -> Stage:
@@ -205,6 +210,10 @@ VERBS: Sequence[Verb] = (
             OUTPUT,
             path("--gmm", "tied-state model whose GMM to score, on MFCC"),
             *COMBINED,
+            (
+                ("--passes",),
+                {"type": int, "metavar": "N", "default": 0, "help": "average N stochastic passes of nets with dropout"},
+            ),
         ],
         plan_frames,
     ),

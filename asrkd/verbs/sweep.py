@@ -27,7 +27,7 @@ class _Stages:
     recipe: Recipe
     experiment: Path
     output: Path
-    teachers: Sequence[Path]
+    teachers: Callable[[str], Sequence[Path]]
     make: Callable[[Sequence[str], Recipe], Stage]
 
     def check(self, words: bool) -> None:
@@ -45,7 +45,8 @@ class _Stages:
         sets = [
             part for name in (self.sweep.train, *self.sweep.unlabelled) for part in ("--features", self._fbank(name))
         ]
-        argv = ["posteriors", *sets, *map(str, self.teachers[: soft.num_teachers]), self._archive(soft)]
+        chosen = self.teachers(soft.teachers)[soft.first - 1 :][: soft.num_teachers]
+        argv = ["posteriors", *sets, *map(str, chosen), self._archive(soft)]
         return self.make(argv, {"posteriors": soft.posteriors})
 
     def net(self, trial: Trial) -> Stage:
@@ -55,7 +56,7 @@ class _Stages:
             argv += [f"--{prefix}features", self._fbank(part), f"--{prefix}alignment", self._ali(part)]
         if trial.soft_targets:
             argv += ["--soft-targets", self._archive(trial.soft_targets)]
-        for teacher in self.teachers[: trial.online]:
+        for teacher in self.teachers(trial.teachers)[: trial.online] if trial.online else ():
             argv += ["--teacher", str(teacher)]
         for part in self.sweep.unlabelled if trial.soft_targets or trial.online else ():
             argv += ["--unlabelled", self._fbank(part)]
@@ -63,15 +64,19 @@ class _Stages:
 
     def folder(self, trial: Trial) -> Path:
         """Of the net that is measured."""
-        return self.teachers[trial.teacher - 1] if trial.teacher else Path(self._trial(trial, "net"))
+        if trial.teacher:
+            return self.teachers(trial.teachers)[trial.teacher - 1]
+        return Path(self._trial(trial, "net"))
 
     def scores(self, trial: Trial) -> Iterator[Stage]:
         """Those that follow the net, each planned once what it reads stands."""
         net, exp = str(self.folder(trial)), self.experiment
-        for part in ("dev", self.sweep.test):
+        passes = ["--passes", str(trial.passes)] if trial.passes else []
+        for part in (*[self.sweep.train] * trial.train_accuracy, "dev", self.sweep.test):
             out = self._trial(trial, part)
-            yield self.make(["frames", self._fbank(part), self._ali(part), net, f"{out}/frames"], self.recipe)
-            if not trial.words:
+            argv = ["frames", *passes, self._fbank(part), self._ali(part), net, f"{out}/frames"]
+            yield self.make(argv, self.recipe)
+            if not trial.words or part == self.sweep.train:
                 continue
             scale = ["--tune", f"{exp}/data/dev"] if part == "dev" else ["--scale-of", self._trial(trial, "dev/decode")]
             yield self.make(["decode", *scale, f"{exp}/graph", self._fbank(part), net, f"{out}/decode"], self.recipe)
@@ -96,12 +101,15 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
 
     where = ", ".join(arguments.config) or "configuration"
     sweep = parse(SweepConfig, section(recipe, "sweep"), f"{where}: sweep")
-    teachers = _teachers(arguments.experiment / sweep.teachers)
+
+    def teachers(folder: str) -> Sequence[Path]:
+        own = arguments.output.parent / folder
+        return _teachers(own if folder and own.is_dir() else arguments.experiment / (folder or sweep.teachers))
 
     def is_soft(train: Recipe) -> bool:
         return build_loss(train.get("loss", {}), f"{where}: loss").temperature is not None
 
-    plan = Planner(sweep, recipe, len(teachers), is_soft, f"{where}: sweep").plan()
+    plan = Planner(sweep, recipe, lambda folder: len(teachers(folder)), is_soft, f"{where}: sweep").plan()
     for trial in plan.trials.values():
         _check(trial, f"{where}: {trial.name}")
     stages = _Stages(sweep, recipe, arguments.experiment, arguments.output, teachers, arguments.plan)
@@ -139,6 +147,8 @@ def _check(trial: Trial, where: str) -> None:
     from asrkd.training.train import TrainConfig, check_followed
 
     if trial.teacher:
+        if trial.passes and trial.words:
+            raise ConfigError(f"{where}: words are decoded by plain inference alone: take words: false, or passes: 0")
         return
     config = parse(TrainConfig, trial.train, where)
     loss = build_loss(config.loss, f"{where}: loss")
@@ -248,7 +258,7 @@ def _write_results(plan: Plan, failed: Mapping[str, str], stages: _Stages) -> No
     from asrkd.scoring.sweep import summarise_sweep
 
     output, nets = stages.output, {trial.name: stages.folder(trial) for trial in plan.trials.values()}
-    render_sweep(summarise_sweep(plan, failed, output, nets, stages.sweep.test), output)
+    render_sweep(summarise_sweep(plan, failed, output, nets, stages.sweep), output)
     print((output / "sweep.md").read_text(encoding="utf-8"))
 
 

@@ -19,7 +19,11 @@ RECIPE: dict[str, Any] = {
 def plan_of(studies: dict[str, Any], **sweep: Any) -> Plan:
     config = parse(SweepConfig, {"seeds": [1, 2], "studies": studies, **sweep}, "study.yaml: sweep")
     return Planner(
-        config, RECIPE, 3, lambda train: train["loss"]["type"] != "cross_entropy", "study.yaml: sweep"
+        config,
+        RECIPE,
+        lambda folder: 2 if folder else 3,
+        lambda train: train["loss"]["type"] != "cross_entropy",
+        "study.yaml: sweep",
     ).plan()
 
 
@@ -167,3 +171,61 @@ def test_slips_beside_the_grids_are_named() -> None:
     assert "did you mean 'seeds'" in refusal({"one": good}, seed=[1])
     assert "letters, digits" in refusal({"../one": good})
     assert "studies" in refusal({})
+
+
+def test_other_teachers_make_another_archive_and_are_counted_there() -> None:
+    plan = plan_of({"a": {"grid": {"teachers": ["", "others"]}, "fixed": {"num_teachers": 2}}})
+    own, others = plan.archives.values()
+    assert [(each.teachers, each.num_teachers) for each in (own, others)] == [("", 2), ("others", 2)]
+    assert own.posteriors == others.posteriors
+    told = refusal({"a": {"grid": {"num_teachers": [3]}, "fixed": {"teachers": "others"}}})
+    assert told.endswith("studies.a: num_teachers 3: there are 2 teachers")
+
+
+def test_each_seed_may_have_a_teacher_of_its_own() -> None:
+    plan = plan_of({"a": {"grid": {"who": {"taught": {"num_teachers": "own"}, "itself": {"teacher": "own"}}}}})
+    for place, seed in enumerate("12", start=1):
+        taught, itself = (plan.trials[f"a/who={name}/{seed}"] for name in ("taught", "itself"))
+        assert taught.soft_targets is not None
+        assert (taught.soft_targets.first, taught.soft_targets.num_teachers) == (place, 1)
+        assert itself.teacher == place
+    first = plan_of({"a": {"grid": {"num_teachers": [1, "own"]}}})
+    assert len(first.trials) == 2 + 1  # the first seed's own teacher is the first
+    told = refusal({"a": {"grid": {"num_teachers": ["own"]}}}, seeds=[1, 2, 3, 4])
+    assert told.endswith("num_teachers 4: there are 3 teachers")
+    told = refusal({"a": {"grid": {"num_teachers": ["own"]}, "fixed": {"online": True}}})
+    assert "own is for soft targets from an archive" in told
+
+
+def test_stochastic_passes_are_of_an_archive_or_of_a_teacher() -> None:
+    plan = plan_of({"a": {"grid": {"passes": [0, 4]}}, "b": {"grid": {"passes": [0, 4]}, "fixed": {"teacher": 2}}})
+    assert [each.posteriors["passes"] for each in plan.archives.values()] == [0, 4]
+    assert [plan.trials[f"b/passes={n}/1"].passes for n in (0, 4)] == [0, 4]
+    assert "passes -1 is not a whole number" in refusal({"b": {"grid": {"passes": [-1]}, "fixed": {"teacher": 2}}})
+
+
+def test_a_gap_begins_at_a_row_of_its_own() -> None:
+    grid = {"section": ["teacher", "student"], "train.fraction": [0.5, 1]}
+    reference = {"section": "teacher", "train.fraction": 1}
+    plan = plan_of({"a": {"grid": grid, "reference": reference, "gap_from": {"section": "teacher"}}})
+    assert plan.studies[0].references == [1, 1, 1, 1]
+    assert plan.studies[0].floors == [0, 1, 0, 1]
+    told = refusal({"a": {"grid": grid, "reference": reference, "gap_from": {"sections": "teacher"}}})
+    assert told.endswith("gap_from: 'sections' is no axis; did you mean 'section'?")
+    told = refusal({"a": {"grid": grid, "gap_from": {"section": "teacher"}}})
+    assert told.endswith("studies.a: gap_from: the gap ends at the reference: name that, too")
+
+
+@pytest.mark.parametrize(
+    ("paper", "told"),
+    [
+        ({"columns": ["system", "test"], "rows": [["baseline", 58.9], ["soft"]]}, "has 1 cells for 2 columns"),
+        ({"columns": [], "rows": [["baseline"]]}, "columns"),
+        (
+            {"columns": ["a"], "rows": [["b"]], "titel": "x"},
+            "unknown key 'studies.a.paper.titel'; did you mean 'title'?",
+        ),
+    ],
+)
+def test_a_paper_table_is_checked(paper: dict[str, Any], told: str) -> None:
+    assert told in refusal({"a": {"grid": {"alpha": [1]}, "paper": paper}})

@@ -6,7 +6,7 @@ from torch import nn
 
 from asrkd.core.errors import ConfigError, MismatchError
 from asrkd.models import build_model
-from asrkd.models.layers import hidden_units, logits_and_hidden, take_every_second
+from asrkd.models.layers import drop_in_use, hidden_units, limit_norms, logits_and_hidden, take_every_second
 
 INPUT, PDFS = 12, 5
 
@@ -84,3 +84,25 @@ def test_a_student_of_another_depth_is_refused() -> None:
 def test_another_shape_is_told_with_its_layer(student: dict[str, int], told: str) -> None:
     with pytest.raises(MismatchError, match=told):
         take_every_second(net(2, **student), net(4))
+
+
+def test_norms_of_hidden_units_are_limited_and_no_others() -> None:
+    module = net(2)
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Linear)]
+    before = [layer.weight.detach().clone() for layer in layers]
+    norms = torch.cat([weight.norm(dim=1) for weight in before[:-1]])
+    limit = float(norms.median())
+    limit_norms(module, limit)
+    for layer, weight in zip(layers[:-1], before, strict=False):
+        shrunk = weight * (limit / weight.norm(dim=1, keepdim=True)).clamp(max=1)
+        torch.testing.assert_close(layer.weight.detach(), shrunk, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(layers[-1].weight.detach(), before[-1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "input_dropout"])
+def test_a_net_in_use_drops_units_where_it_is_asked_to(kind: str) -> None:
+    module, windows = net(2, 8, INPUT, PDFS, 0, **{kind: 0.5}).eval(), torch.randn(7, INPUT)
+    torch.testing.assert_close(module(windows), module(windows), rtol=0, atol=0)
+    assert drop_in_use(module)
+    assert bool((module(windows) != module(windows)).any())
+    assert not drop_in_use(net(2))

@@ -35,7 +35,9 @@ def test_the_study_is_sound_and_covers_what_it_is_for() -> None:
     assert main(["check", *(part for path in MINI for part in ("--config", str(path)))]) == 0
     recipe = merge([load_yaml(path) for path in MINI])
     sweep = parse(SweepConfig, recipe["sweep"], "sweep")
-    plan = Planner(sweep, recipe, 5, lambda train: build_loss(train["loss"], "").temperature is not None, "").plan()
+    plan = Planner(
+        sweep, recipe, lambda _: 5, lambda train: build_loss(train["loss"], "").temperature is not None, ""
+    ).plan()
     rows = {study.name: [tuple(row.labels.values()) for row in study.rows] for study in plan.studies}
     assert rows["temperature_alpha"] == [(t, a) for t in ("1", "2", "5", "10") for a in ("0", "0.5", "0.9", "1")]
     assert {name.split()[0] for (name,) in rows["codec"]} == {"dense", "kaldi_two_byte", "topk", "nucleus", "sampled"}

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import t
 
-from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds, share_over_seeds
+from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds, recovered_over_seeds, share_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
 
 Counts = NDArray[Any]
@@ -96,3 +96,33 @@ def test_the_interval_covers_the_true_rate_as_often_as_it_says_or_more() -> None
         interval = rate_over_seeds(bootstrap(frames, **right), list(right))
         covered += interval.low <= 0.5 <= interval.high
     assert covered >= 181
+
+
+def test_the_share_of_a_gap_is_that_of_the_means_and_varies_with_all_three() -> None:
+    frames = np.full(50, 100.0)
+    rates = {"f1": 0.30, "f2": 0.32, "s1": 0.45, "s2": 0.46, "t1": 0.50, "t2": 0.54}
+    systems = bootstrap(frames, **{name: frames * rate for name, rate in rates.items()})
+    found = recovered_over_seeds(systems, ["s1", "s2"], ["f1", "f2"], ["t1", "t2"])
+    assert found is not None
+    share = (0.455 - 0.31) / (0.52 - 0.31)
+    assert found.estimate == pytest.approx(share)
+    # The delta method by hand: a = s - f and b = t - f, each with its deviations over the two seeds.
+    deviations = [(0.15 - share * 0.20) / 0.21, (0.14 - share * 0.22) / 0.21]
+    assert found.deviation == pytest.approx(np.std(deviations, ddof=1))
+    half = t.ppf(0.975, 1) * np.std(deviations, ddof=1) / math.sqrt(2)
+    assert [found.low, found.high] == pytest.approx([share - half, share + half], rel=1e-3)
+    assert recovered_over_seeds(systems, ["s1"], ["f1"], ["f1"]) is None
+
+
+def test_the_share_of_a_gap_varies_with_utterances_as_the_bootstraps() -> None:
+    rng = np.random.default_rng(0)
+    frames = np.full(300, 10.0)
+    right = {name: rng.binomial(10, rate, 300).astype(float) for name, rate in (("f", 0.3), ("s", 0.45), ("t", 0.5))}
+    systems = bootstrap(frames, **right)
+    found = recovered_over_seeds(systems, ["s"], ["f"], ["t"])
+    assert found is not None
+    ratio = systems.transfer_ratio("f", "t", "s")
+    assert ratio.low is not None
+    assert ratio.high is not None
+    assert found.estimate == pytest.approx(ratio.estimate)
+    assert found.high - found.low == pytest.approx(ratio.high - ratio.low, rel=0.05)

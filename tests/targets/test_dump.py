@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from asrkd.core.errors import DataError, MismatchError
+from asrkd.core.errors import ConfigError, DataError, MismatchError
 from asrkd.features.store import FeatureDir
+from asrkd.features.window import Window, splice
 from asrkd.models import build_model
 from asrkd.models.saved import ModelInfo, load_model, save_model
 from asrkd.targets import dump
@@ -244,3 +246,56 @@ def test_weights_of_a_header_that_was_edited(setup: SimpleNamespace, weights: ob
     path.write_text(json.dumps({**json.loads(path.read_text()), "weights": weights}))
     with pytest.raises(DataError, match=r"header\.json"):
         SoftTargetArchive.open(setup.work)
+
+
+def with_dropout(setup: SimpleNamespace) -> None:
+    """Other teachers in their place, with dropout."""
+    for seed, path in enumerate(setup.teachers):
+        torch.manual_seed(seed)
+        info = load_model(path).info
+        info = replace(info, model={**info.model, "dropout": 0.5})
+        save_model(path, build_model(info.model, info.input_dim, NUM_PDFS, "model"), info)
+
+
+def test_stochastic_passes_are_averaged_and_drawn_by_utterance_alone(setup: SimpleNamespace) -> None:
+    with_dropout(setup)
+    work = {name: setup.path / name for name in ("plain", "four", "again", "many")}
+    for path in work.values():
+        path.mkdir()
+    run(setup, work["plain"], codec=DENSE)
+    run(setup, work["four"], codec=DENSE, passes=4)
+    config = PosteriorsConfig(device="cpu", precision="fp32", codec=DENSE, passes=4)
+    dump_posteriors(config, setup.features[::-1], setup.teachers, work["again"], jobs=2)
+    run(setup, work["many"], codec=DENSE, passes=1000)
+    opened = {name: SoftTargetArchive.open(path) for name, path in work.items()}
+    for utt_id in (f"utt-{n}" for n in range(6)):
+        plain, four, again, many = (each.posteriors(utt_id) for each in opened.values())
+        np.testing.assert_array_equal(four, again)
+        assert np.abs(four - plain).max() > 0.01
+        # The mean over what the nets can become, which their inference stands for, here drawn by hand.
+        nets = [load_model(path) for path in setup.teachers]
+        source = next(each for each in map(FeatureDir.open, setup.features) if utt_id in each.utt_ids)
+        windows = splice(torch.from_numpy(source.load(utt_id)), Window(2, 1))
+        torch.manual_seed(99)
+        with torch.no_grad():
+            drawn = [(net.module.train()(windows) / 2).softmax(-1) for net in nets for _ in range(1000)]
+        np.testing.assert_allclose(many, torch.stack(drawn).mean(0), atol=0.03)
+
+
+def test_passes_without_dropout_or_by_another_mean_are_refused(setup: SimpleNamespace) -> None:
+    with pytest.raises(ConfigError, match="teacher1 was trained without dropout, so that all its passes are one"):
+        run(setup, passes=4)
+    with_dropout(setup)
+    with pytest.raises(ConfigError, match="averaged arithmetically: take combination arithmetic, not geometric"):
+        run(setup, passes=4, combination="geometric")
+
+
+def test_weights_hold_for_each_pass(setup: SimpleNamespace) -> None:
+    with_dropout(setup)
+    models = [load_model(path) for path in setup.teachers]
+    ensemble = Ensemble(models, weights=[0.9, 0.1], passes=3)
+    features = FeatureDir.open(setup.features[0]).load("utt-1")
+    logits = ensemble.logits(features, "utt-1")
+    assert len(logits) == 6
+    expected = sum(share / 3 * z.softmax(-1) for share, z in zip([0.9] * 3 + [0.1] * 3, logits, strict=True))
+    torch.testing.assert_close(ensemble.combined(logits).exp(), expected, rtol=1e-4, atol=1e-6)

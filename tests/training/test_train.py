@@ -26,7 +26,7 @@ from asrkd.targets.archive import Header, SoftTargetArchive, write_header, write
 from asrkd.targets.averaging import Ensemble
 from asrkd.training import train as training
 from asrkd.training.checkpoint import Progress, save_progress
-from asrkd.training.frames import FrameStore, Source
+from asrkd.training.frames import FrameStore, Source, utterances_of
 from asrkd.training.train import TrainConfig, TrainInputs, train
 
 TREE = "t" * 64
@@ -302,3 +302,49 @@ def test_dev_alignment_of_another_tree(problem: TrainInputs, config_of: ConfigMa
 def test_impossible_settings(config_of: ConfigMaker, section: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         config_of(**section)
+
+
+def test_a_share_of_the_utterances_is_the_same_for_every_seed_and_has_an_archive_of_all(
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path
+) -> None:
+    features, alignment = FeatureDir.open(problem.features), Alignment.open(problem.alignment)
+    seen = {
+        fraction: {each.utt_id for each in utterances_of(Source(features, alignment, fraction=fraction))}
+        for fraction in (0.1, 0.5, 1.0)
+    }
+    assert [len(each) for each in seen.values()] == [2, 10, 20]
+    assert seen[0.1] < seen[0.5] < seen[1.0]
+    frames = sum(features.num_frames[utt_id] for utt_id in seen[0.1])
+    for seed in (1, 2):
+        summary = trained(config_of(fraction=0.1, seed=seed, epochs=1), problem, tmp_path / str(seed))
+        assert summary["frames"] == summary["labelled_frames"] == frames
+    priors = [load_model(tmp_path / "1").info.log_priors, tuple(map(float, alignment.log_priors))]
+    assert priors[0] == pytest.approx(priors[1])
+
+
+def test_without_early_stopping_the_last_epoch_is_kept_however_dev_goes(
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path
+) -> None:
+    # At this rate the net is soon spoilt: patience ends one training, and the other goes on.
+    changes = {"learning_rate": 3.0, "final_learning_rate": 3.0, "epochs": 8, "patience": 1}
+    best = trained(config_of(**changes), problem, tmp_path / "best")
+    last = trained(config_of(**changes, early_stopping=False), problem, tmp_path / "last")
+    curve = json.loads((tmp_path / "last/log.json").read_text())["curve"]
+    assert (best["epochs"], last["epochs"], last["kept_epoch"]) == (best["best_epoch"] + 1, 8, 8)
+    assert best["kept_epoch"] == best["best_epoch"] < 7
+    assert last["dev_frame_accuracy"] == curve[-1]["dev_frame_accuracy"]
+    assert weights(tmp_path / "last") != weights(tmp_path / "best")
+    labels, dev = Alignment.open(problem.dev_alignment), FeatureDir.open(problem.dev_features)
+    ensemble = Ensemble([load_model(tmp_path / "last")])
+    right = sum(
+        int((ensemble.log_posteriors(dev.load(utt)).argmax(-1).numpy() == labels.pdf_ids(utt)).sum())
+        for utt in dev.utt_ids
+    )
+    assert right / sum(dev.num_frames.values()) == pytest.approx(last["dev_frame_accuracy"])
+
+
+def test_max_norm_holds_after_every_update(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path) -> None:
+    for limit in (0.0, 0.7):
+        trained(config_of(max_norm=limit, early_stopping=False), problem, tmp_path / f"{limit}")
+        hidden = next(load_model(tmp_path / f"{limit}").module.parameters()).detach()
+        assert (float(hidden.norm(dim=1).max()) <= 0.7 + 1e-5) == (limit > 0)
