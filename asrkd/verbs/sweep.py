@@ -106,6 +106,8 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
         own = arguments.output.parent / folder
         return _teachers(own if folder and own.is_dir() else arguments.experiment / (folder or sweep.teachers))
 
+    teachers("")  # where there are none, that is the first thing to say
+
     def is_soft(train: Recipe) -> bool:
         return build_loss(train.get("loss", {}), f"{where}: loss").temperature is not None
 
