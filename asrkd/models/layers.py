@@ -23,6 +23,11 @@ def hidden_units(net: nn.Module) -> int:
     return _sequence(net)[1].in_features
 
 
+def output_layer(net: nn.Module) -> nn.Linear:
+    """The layer that gives the logits."""
+    return _sequence(net)[1]
+
+
 def take_every_second(student: nn.Module, teacher: nn.Module) -> None:
     """Start ``student`` as DistilBERT does (Sanh et al. 2019, section 2): with every second layer of a deeper net.
 

@@ -69,14 +69,14 @@ class StreamedFrames:
         )
 
     def __len__(self) -> int:
-        return sum(utterance.num_frames for utterance in self._utterances)
+        return sum(utterance.num_kept for utterance in self._utterances)
 
     @property
     def num_labelled(self) -> int:
-        return sum(utterance.num_frames for utterance in self._utterances if utterance.labelled)
+        return sum(utterance.num_kept for utterance in self._utterances if utterance.labelled)
 
     def num_batches(self, batch_size: int, epoch: int) -> int:
-        return sum(math.ceil(sum(u.num_frames for u in block) / batch_size) for block in self.plan(epoch))
+        return sum(math.ceil(sum(u.num_kept for u in block) / batch_size) for block in self.plan(epoch))
 
     def plan(self, epoch: int) -> list[list[Utterance]]:
         """The utterances of each block of an epoch."""

@@ -6,10 +6,12 @@ run of memory: a batch of windows is one gather from a strided view, and no wind
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import IterableDataset
 
 from asrkd.core.errors import DataError, MismatchError
@@ -29,7 +31,8 @@ class Source:
     """What to train on: ``alignment`` labels ``features``; ``unlabelled`` folders have soft targets only.
 
     These come from the archive ``soft`` or from a ``teacher`` that is asked for them, and not from both. ``fraction``:
-    the share to train on of the utterances of ``features`` that have labels.
+    the share to train on of the utterances of ``features`` that have labels. ``kept`` (num_pdfs,): the pdfs whose
+    frames are trained on, and no frame without a label is; None: all frames.
     """
 
     features: FeatureDir
@@ -38,6 +41,7 @@ class Source:
     soft: SoftTargetArchive | None = None
     teacher: OnlineTeacher | None = None
     fraction: float = 1.0
+    kept: NDArray[np.bool_] | None = None
 
     @property
     def has_soft_targets(self) -> bool:
@@ -50,15 +54,23 @@ class Source:
 
 @dataclass(frozen=True)
 class Utterance:
-    """An utterance to train on; it is ``labelled`` where the alignment has it."""
+    """An utterance to train on; it is ``labelled`` where the alignment has it.
+
+    ``left_out``: how many of its frames are not trained on.
+    """
 
     features: FeatureDir
     utt_id: str
     labelled: bool
+    left_out: int = 0
 
     @property
     def num_frames(self) -> int:
         return self.features.num_frames[self.utt_id]
+
+    @property
+    def num_kept(self) -> int:
+        return self.num_frames - self.left_out
 
 
 class FrameStore:
@@ -66,7 +78,8 @@ class FrameStore:
 
     ``windows`` is a view (positions, input_dim), ``teacher_windows`` one for each window of the teacher's;
     ``positions`` (num_frames,) says which of their rows is a frame's; ``labels`` (num_frames,) are pdf-ids or
-    `NO_LABEL`; ``records`` holds what the codec stored, without padding.
+    `NO_LABEL`; ``records`` holds what the codec stored, without padding; ``kept`` are the frames that are trained on,
+    where not all are.
     """
 
     num_blocks = 1
@@ -94,17 +107,20 @@ class FrameStore:
         kinds = self.teacher.windows if self.teacher else ()
         self.teacher_windows = {kind: windows_of(padded, kind, padding) for kind in kinds}
         self.positions, self.labels = positions.to(device), labels.to(device)
+        self.kept: torch.Tensor | None = None
+        if source.kept is not None:
+            self.kept = _is_kept(labels, source.kept).nonzero()[:, 0].to(device)
         self.codec: Codec | None = None
         self.records = Table(records, device) if records else None
         if source.soft is not None:
             self.codec = source.soft.codec
 
     def __len__(self) -> int:
-        return len(self.positions)
+        return len(self.positions if self.kept is None else self.kept)
 
     @property
     def num_labelled(self) -> int:
-        return int((self.labels != NO_LABEL).sum())
+        return len(self) if self.kept is not None else int((self.labels != NO_LABEL).sum())
 
     def num_batches(self, batch_size: int, epoch: int) -> int:
         return math.ceil(len(self) / batch_size)
@@ -115,6 +131,8 @@ class FrameStore:
 
     def batch(self, frames: torch.Tensor) -> Batch:
         """The batch of these frames (indices, shape (batch_size,))."""
+        if self.kept is not None:
+            frames = self.kept[frames]
         # An embedding look-up is the fastest gather of rows from a strided view.
         positions, embedding = self.positions[frames], torch.nn.functional.embedding
         windows, soft = embedding(positions, self.windows), None
@@ -161,7 +179,27 @@ def utterances_of(source: Source) -> list[Utterance]:
         _check(source, utterance)
     if not found:
         raise DataError(f"{source.features.path}: no frames to train on: did every utterance fail to align?")
+    return found if source.kept is None else _without(source, source.kept, found)
+
+
+def _without(source: Source, kept: NDArray[np.bool_], utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Those of ``utterances`` that have a frame of a pdf that is ``kept``."""
+    found = []
+    for utterance in utterances:
+        if utterance.labelled:
+            labels = torch.from_numpy(source.alignment.pdf_ids(utterance.utt_id))
+            left_out = len(labels) - int(_is_kept(labels, kept).sum())
+            found += [replace(utterance, left_out=left_out)] * (left_out < len(labels))
+    if not found:
+        raise DataError(
+            f"{source.alignment.path}: no frame is left to train on: does omit or only name the right classes?"
+        )
     return found
+
+
+def _is_kept(labels: torch.Tensor, kept: NDArray[np.bool_]) -> torch.Tensor:
+    """Which frames, of ``labels`` (frames,), are of a pdf that is ``kept`` (num_pdfs,)."""
+    return (labels != NO_LABEL) & torch.from_numpy(kept)[labels.long().clamp_min(0)]
 
 
 def _check(source: Source, utterance: Utterance) -> None:

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -20,6 +21,7 @@ from asrkd.core.random import rng_for
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window
 from asrkd.hmm.alignment import Alignment
+from asrkd.hmm.classes import ClassName, pdf_mask
 from asrkd.losses import Loss, build_loss
 from asrkd.models import build_model
 from asrkd.models.layers import hidden_units, take_every_second
@@ -47,6 +49,8 @@ class TrainConfig:
     window: Window = Field(default_factory=Window)
     seed: int = 1
     fraction: float = Field(default=1.0, gt=0, le=1)  # share of the labelled utterances, the same for every seed
+    omit: tuple[ClassName, ...] = ()  # pdfs, or phones, whose frames are left out
+    only: tuple[ClassName, ...] = ()  # or the only ones whose frames are not
     epochs: int = Field(default=15, ge=1)
     early_stopping: bool = True  # keep the epoch that is best on dev; false: train all epochs, and keep the last
     patience: int = Field(default=4, ge=1)  # epochs without a better dev frame accuracy before training stops
@@ -81,6 +85,7 @@ class TrainInputs:
     teachers: Sequence[Path] = ()
     combination: Combination | None = None
     weights: Path | None = None
+    tied_states: Path | None = None  # to know the phones that the configuration names
 
 
 def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
         torch.set_num_threads(config.threads)
     loss = build_loss(config.loss, "loss")
     _check_given(config, loss, inputs)
-    source = _open(config, inputs, loss, device)
+    source = _selected(_open(config, inputs, loss, device), config, inputs.tied_states)
     _check_belong(loss, source)
     dev = Source(FeatureDir.open(inputs.dev_features), Alignment.open(inputs.dev_alignment))
     source.features.check_same_front_end(dev.features)
@@ -245,6 +250,19 @@ def _open(config: TrainConfig, inputs: TrainInputs, loss: Loss, device: str) -> 
         teacher,
         config.fraction,
     )
+
+
+def _selected(source: Source, config: TrainConfig, model: Path | None) -> Source:
+    """``source`` without the frames that are to be left out, which their labels tell."""
+    if not config.omit and not config.only:
+        return source
+    if source.unlabelled:
+        raise ConfigError(f"{source.unlabelled[0].path} has no labels, by which omit and only choose frames")
+    if config.omit and config.only:
+        raise ConfigError("omit: frames are left out by omit or by only, not by both")
+    alignment, name = source.alignment, "omit" if config.omit else "only"
+    named = pdf_mask(config.omit or config.only, alignment.num_pdfs, alignment.tied_states, model, name)
+    return replace(source, kept=~named if config.omit else named)
 
 
 def _model_info(config: TrainConfig, source: Source) -> ModelInfo:

@@ -40,12 +40,14 @@ def plan_train(arguments: Namespace, section: Section) -> Stage:
             teachers=arguments.teachers,
             combination=arguments.combination,
             weights=arguments.weights,
+            tied_states=arguments.tied_states,
         )
         return train(parse(TrainConfig, section, where(arguments)), inputs, work)
 
     inputs = [
         *(arguments.features, arguments.alignment, arguments.dev_features, arguments.dev_alignment),
         *(*arguments.unlabelled, arguments.soft_targets, *arguments.teachers, arguments.weights),
+        arguments.tied_states,
     ]
     online = {"teachers": len(arguments.teachers)} if arguments.teachers else {}
     options = {"unlabelled": len(arguments.unlabelled), **online, **how_combined(arguments)}
@@ -78,6 +80,19 @@ def plan_weigh(arguments: Namespace, section: Section) -> Stage:
     return stage(arguments, {}, inputs, run, combination=combination)
 
 
+def plan_bias(arguments: Namespace, section: Section) -> Stage:
+    classes = [int(name) if name.isdecimal() else name for name in arguments.classes]
+
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.training.bias import raise_bias
+
+        model, features, alignment = arguments.model, arguments.features, arguments.alignment
+        return raise_bias(model, features, alignment, classes, arguments.tied_states, work)
+
+    inputs = [arguments.model, arguments.features, arguments.alignment, arguments.tied_states]
+    return stage(arguments, {}, inputs, run, classes=classes)
+
+
 def plan_choose(arguments: Namespace, section: Section) -> Stage:
     def run(work: Path) -> Mapping[str, Any]:
         from asrkd.training.choose import choose
@@ -106,6 +121,7 @@ VERBS: Sequence[Verb] = (
             path("--soft-targets", "soft-target archive of all of them"),
             path("--teacher", "in its place, model to ask for them as it trains; may be repeated", **TEACHERS),
             *COMBINED,
+            path("--tied-states", "tied-state model, for phones that the section names"),
             (("--seed",), {"type": int, "help": "in place of the section's"}),
             OUTPUT,
         ],
@@ -138,6 +154,22 @@ VERBS: Sequence[Verb] = (
             COMBINATION,
         ],
         plan_weigh,
+    ),
+    Verb(
+        "bias",
+        "Raise or lower the output biases of some pdfs or phones by the one number that is best on a dev set",
+        "asrkd bias --class AA --tied-states exp/mini/tri exp/mini/student exp/mini/fbank/dev exp/mini/ali/dev "
+        "exp/mini/student_biased",
+        None,
+        [
+            path("model", "model folder"),
+            path("features", "dev feature folder"),
+            path("alignment", "its alignment"),
+            OUTPUT,
+            (("--class",), {**REPEATED, "dest": "classes", "required": True, "help": "pdf-id or phone; repeatable"}),
+            path("--tied-states", "tied-state model, which phones need"),
+        ],
+        plan_bias,
     ),
     Verb(
         "choose",

@@ -58,6 +58,8 @@ class _Stages:
             argv += ["--soft-targets", self._archive(trial.soft_targets)]
         for teacher in self.teachers(trial.teachers)[: trial.online] if trial.online else ():
             argv += ["--teacher", str(teacher)]
+        if any(isinstance(name, str) for key in ("omit", "only") for name in trial.train.get(key, ())):
+            argv += ["--tied-states", str(self.experiment / "tri")]
         for part in self.sweep.unlabelled if trial.soft_targets or trial.online else ():
             argv += ["--unlabelled", self._fbank(part)]
         return self.make([*argv, str(self.folder(trial))], {trial.section: trial.train})
