@@ -27,6 +27,12 @@ check_counts() { # names of variables
     [[ ${!name} =~ ^[1-9][0-9]*$ ]] || fail "--${name//_/-} '${!name}' is not a whole number above 0"
   done
 }
+check_switches() { # names of variables
+  local name
+  for name in "$@"; do
+    [[ ${!name} =~ ^(true|false)$ ]] || fail "--${name//_/-} '${!name}' is neither true nor false"
+  done
+}
 
 # Runs its arguments in the background, at most $jobs at a time, one thread each; `finish` waits for all of them.
 together() {

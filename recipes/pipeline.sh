@@ -57,9 +57,7 @@ options="stage stop-stage config exp jobs num-teachers realign augment growing $
 . recipes/common.sh
 read_options "$@"
 check_counts stage stop_stage jobs ${num_teachers:+num_teachers}
-for name in realign growing; do
-  [[ ${!name} =~ ^(true|false)$ ]] || fail "--$name '${!name}' is neither true nor false"
-done
+check_switches realign growing
 train_part=train # what tied states are trained on
 kinds=           # of copies that keep their originals' timing, and so their alignment
 for name in $augment; do

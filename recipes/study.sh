@@ -45,4 +45,7 @@ if [ -d "$from/features" ]; then kind=features; fi # as imported from Kaldi
 [ -d "$from/$kind" ] || fail "--from '$from' is no prepared experiment: it has no $from/fbank"
 train_set="--features $from/$kind/train --alignment $from/ali/train --dev-features $from/$kind/dev --dev-alignment $from/ali/dev"
 
-study() { asrkd sweep --set "sweep.features=$kind" "$@" "$from" "$exp/study"; }
+study() {
+  asrkd sweep --set "sweep.features=$kind" "$@" "$from" "$exp/study"
+  echo "report: $exp/study/sweep.html"
+}

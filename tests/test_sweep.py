@@ -195,6 +195,7 @@ def test_dropout_teachers_a_share_of_the_data_and_the_papers_table(experiment: P
             "note": "Few is a quarter.",
         },
         "droppers": {"grid": {"passes": [0, 3]}, "fixed": {"teacher": "own", "teachers": "droppers"}},
+        "together": {"grid": {"num_teachers": [1, 2]}, "fixed": {"teacher": "all"}},
     }
     output = tmp_path / "study"
     command = arguments(experiment, output, {**SWEEP, "title": "Few & dropped", "studies": studies})
@@ -211,6 +212,9 @@ def test_dropout_teachers_a_share_of_the_data_and_the_papers_table(experiment: P
         own = read_json(tmp_path / f"droppers/{seed}/stage.json")["summary"]["dev_frame_accuracy"]
         assert plain == pytest.approx(own)
         assert plain != passes
+    scores = read_json(output / "trials/together/num_teachers=2/1/test/frames/frames.json")
+    both = trials["together/num_teachers=2/1"]
+    assert both["parameters"] == scores["parameters"] == 2 * trials["together/num_teachers=1/1"]["parameters"]
     assert len({trial["soft_targets"]["name"] for trial in results["trials"] if trial["soft_targets"]}) == 4
     few, everything, plain, passes = results["studies"][0]["rows"]
     low, high, ours = (row["rates"]["frame_accuracy"]["estimate"] for row in (few, everything, passes))
@@ -313,6 +317,16 @@ def test_a_failing_trial_is_told_and_the_others_go_on(
     assert (good["seeds"], bad["seeds"], bad["rates"], bad["chosen"]) == (2, 0, {}, False)
     assert "1e+30 has 0 of 2 seeds" in (output / "sweep.md").read_text()
     assert not (output / "trials/rate/train.learning_rate=1e+30/1/net").exists()
+
+
+def test_studies_may_be_run_alone(experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "study"
+    command = arguments(experiment, output, SWEEP, "--dry-run")
+    assert main([*command, "--only", "size", "--only", "mix"]) == 0
+    told = {line.split("/")[0].split()[-1] for line in capsys.readouterr().out.splitlines()}
+    assert told == {"mix", "size"}
+    assert main([*command, "--only", "sizes"]) == 1
+    assert "--only sizes: no such study; did you mean 'size'?" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

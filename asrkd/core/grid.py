@@ -15,7 +15,7 @@ from asrkd.core.errors import ConfigError
 Settings: TypeAlias = dict[str, Any]
 
 SECTION, NUM_TEACHERS, ONLINE, TEACHER = "section", "num_teachers", "online", "teacher"
-TEACHERS, PASSES, OWN = "teachers", "passes", "own"
+TEACHERS, PASSES, OWN, ALL = "teachers", "passes", "own", "all"
 SHORT: Mapping[str, Sequence[str]] = {
     SECTION: (),
     NUM_TEACHERS: (),
@@ -30,9 +30,10 @@ SHORT: Mapping[str, Sequence[str]] = {
 }
 """Settings by short names, and the keys that each sets. ``section`` is the recipe's section that a net is trained by,
 ``num_teachers`` how many teachers are averaged, from the first on; with ``online: true`` they are asked as the net
-trains, in place of an archive. ``teacher: N`` is no training but the Nth teacher itself. ``own`` as either number: for
-the sweep's first seed the first teacher alone, for the second the second, and so on. ``teachers`` is another folder of
-them; ``passes`` how many stochastic passes of teachers with dropout are averaged."""
+trains, in place of an archive. ``teacher: N`` is no training but the Nth teacher itself, ``teacher: all`` the
+``num_teachers`` together. ``own`` as either number: for the sweep's first seed the first teacher alone, for the second
+the second, and so on. ``teachers`` is another folder of them; ``passes`` how many stochastic passes of teachers with
+dropout are averaged."""
 
 
 Grid: TypeAlias = Mapping[str, Sequence[Any] | Mapping[str, Settings]]

@@ -18,6 +18,7 @@ from pydantic.dataclasses import dataclass
 from asrkd.core.config import STRICT, nearest, put, section
 from asrkd.core.errors import ConfigError
 from asrkd.core.grid import (
+    ALL,
     NUM_TEACHERS,
     ONLINE,
     OWN,
@@ -106,8 +107,8 @@ class Trial:
     """One net to train and measure: its folder's name, its section, the soft targets that its loss takes, if any.
 
     ``online``: in place of an archive, the number of teachers that are asked. ``teacher``: the number of the teacher
-    that is measured, in so many stochastic ``passes``, and nothing is trained. ``teachers``: their folder, where it is
-    not the sweep's own.
+    that is measured, with all to the number ``last``, in so many stochastic ``passes``, and nothing is trained.
+    ``teachers``: their folder, where it is not the sweep's own.
     """
 
     name: str
@@ -117,6 +118,7 @@ class Trial:
     words: bool
     online: int = 0
     teacher: int = 0
+    last: int = 0
     passes: int = 0
     teachers: str = ""
     train_accuracy: bool = False
@@ -214,8 +216,10 @@ class Planner:
             passes = settings.get(PASSES, 0)
             if isinstance(passes, bool) or not isinstance(passes, int) or passes < 0:
                 raise ConfigError(f"{where}: passes {passes!r} is not a whole number")
-            number = self._count(TEACHER, settings, where)
-            return Trial(name, chosen, {}, None, False, teacher=number, passes=passes, teachers=folder)
+            together = settings[TEACHER] == ALL
+            last = self._count(NUM_TEACHERS if together else TEACHER, settings, where)
+            first = 1 if together else last
+            return Trial(name, chosen, {}, None, False, teacher=first, last=last, passes=passes, teachers=folder)
         base = {"train": section(self.recipe, chosen), "posteriors": section(self.recipe, "posteriors")}
         config = _whole(base)
         for short, value in settings.items():
@@ -259,7 +263,7 @@ def _whole(value: Any) -> Any:
 def _identity(trial: Trial) -> str:
     """Equal for trials that give the same net."""
     soft = trial.soft_targets and trial.soft_targets.name
-    asked = [trial.online, trial.teacher, trial.passes, trial.teachers]
+    asked = [trial.online, trial.teacher, trial.last, trial.passes, trial.teachers]
     return json.dumps([trial.train, soft, *asked], sort_keys=True)
 
 

@@ -13,6 +13,7 @@ AXES = {
     "num_teachers": "Teachers",
     "hidden_units": "Hidden units",
     "targets": "Targets",
+    "share": "Share of the utterances, %",
 }
 
 

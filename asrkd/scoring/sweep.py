@@ -26,7 +26,7 @@ Bootstraps = Mapping[str, PairedBootstrap]
 
 
 def summarise_sweep(
-    plan: Plan, failed: Mapping[str, str], output: Path, nets: Mapping[str, Path], sweep: SweepConfig
+    plan: Plan, failed: Mapping[str, str], output: Path, nets: Mapping[str, Sequence[Path]], sweep: SweepConfig
 ) -> dict[str, Any]:
     """sweep.json's content; ``nets`` by trial. Trials that failed are named with their errors, and no figure is made
     of them.
@@ -49,11 +49,11 @@ def summarise_sweep(
 
 
 def _trial(
-    trial: Trial, output: Path, model: Path, sweep: SweepConfig, counts: Mapping[str, dict[str, Any]]
+    trial: Trial, output: Path, models: Sequence[Path], sweep: SweepConfig, counts: Mapping[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """One trial's figures; its counts by utterance go to ``counts``."""
     test, folder = sweep.test, output / "trials" / trial.name
-    net = describe(model)
+    nets = [describe(model) for model in models]
     soft = describe(output / "archives" / trial.soft_targets.name)["summary"] if trial.soft_targets else {}
     row: dict[str, Any] = {
         "name": trial.name,
@@ -63,8 +63,8 @@ def _trial(
         "teacher": trial.teacher,
         "passes": trial.passes,
         "teachers": trial.teachers,
-        "parameters": net["summary"]["parameters"],
-        "best_epoch": net["summary"]["best_epoch"],
+        "parameters": sum(net["summary"]["parameters"] for net in nets),
+        "best_epoch": nets[0]["summary"]["best_epoch"] if len(nets) == 1 else None,
         "bytes_per_frame": soft.get("bytes_per_frame"),
         "kl_nats": soft.get("kl_nats"),
         "random": trial.soft_targets is not None and _codec(trial.soft_targets).random,
@@ -79,7 +79,7 @@ def _trial(
         counts[kind][trial.name] = scores["test"]["utterances"]
     if trial.train_accuracy:
         seen = read_json(folder / sweep.train / "frames/frames.json")["utterances"]
-        row["frame_accuracy"]["train"] = _accuracy_on_share(seen, describe(model)["config"].get("fraction", 1))
+        row["frame_accuracy"]["train"] = _accuracy_on_share(seen, nets[0]["config"].get("fraction", 1))
     if trial.words:
         row |= {"errors": scores["test"]["errors"], "words": scores["test"]["words"]}
         row["acoustic_scale"] = scores["test"]["decoding"]["acoustic_scale"]

@@ -3,18 +3,18 @@
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from asrkd.core.config import parse, section
+from asrkd.core.config import nearest, parse, section
 from asrkd.core.errors import AsrkdError, ConfigError, DataError
 from asrkd.core.messages import say
 from asrkd.core.parallel import Task, run_tasks
 from asrkd.core.stage import Stage, free, run_stage, stands
 from asrkd.core.sweep import Plan, Planner, SoftTargets, SweepConfig, Trial
-from asrkd.verbs.verb import OUTPUT, Section, Verb, flag, path
+from asrkd.verbs.verb import OUTPUT, REPEATED, Section, Verb, flag, path
 
 Recipe = Mapping[str, Any]
 
@@ -62,26 +62,26 @@ class _Stages:
             argv += ["--tied-states", str(self.experiment / "tri")]
         for part in self.sweep.unlabelled if trial.soft_targets or trial.online else ():
             argv += ["--unlabelled", self._fbank(part)]
-        return self.make([*argv, str(self.folder(trial))], {trial.section: trial.train})
+        return self.make([*argv, self._trial(trial, "net")], {trial.section: trial.train})
 
-    def folder(self, trial: Trial) -> Path:
-        """Of the net that is measured."""
+    def measured(self, trial: Trial) -> Sequence[Path]:
+        """Folders of what is measured: the net, or teachers together."""
         if trial.teacher:
-            return self.teachers(trial.teachers)[trial.teacher - 1]
-        return Path(self._trial(trial, "net"))
+            return self.teachers(trial.teachers)[trial.teacher - 1 : trial.last]
+        return [Path(self._trial(trial, "net"))]
 
     def scores(self, trial: Trial) -> Iterator[Stage]:
         """Those that follow the net, each planned once what it reads stands."""
-        net, exp = str(self.folder(trial)), self.experiment
+        nets, exp = [*map(str, self.measured(trial))], self.experiment
         passes = ["--passes", str(trial.passes)] if trial.passes else []
         for part in (*[self.sweep.train] * trial.train_accuracy, "dev", self.sweep.test):
             out = self._trial(trial, part)
-            argv = ["frames", *passes, self._fbank(part), self._ali(part), net, f"{out}/frames"]
+            argv = ["frames", *passes, self._fbank(part), self._ali(part), *nets, f"{out}/frames"]
             yield self.make(argv, self.recipe)
             if not trial.words or part == self.sweep.train:
                 continue
             scale = ["--tune", f"{exp}/data/dev"] if part == "dev" else ["--scale-of", self._trial(trial, "dev/decode")]
-            yield self.make(["decode", *scale, f"{exp}/graph", self._fbank(part), net, f"{out}/decode"], self.recipe)
+            yield self.make(["decode", *scale, f"{exp}/graph", self._fbank(part), *nets, f"{out}/decode"], self.recipe)
             yield self.make(["score", f"{exp}/data/{part}", f"{out}/decode", f"{out}/words"], self.recipe)
 
     def _fbank(self, part: str) -> str:
@@ -102,7 +102,7 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
     from asrkd.losses import build_loss
 
     where = ", ".join(arguments.config) or "configuration"
-    sweep = parse(SweepConfig, section(recipe, "sweep"), f"{where}: sweep")
+    sweep = _only(arguments.only, parse(SweepConfig, section(recipe, "sweep"), f"{where}: sweep"))
 
     def teachers(folder: str) -> Sequence[Path]:
         own = arguments.output.parent / folder
@@ -133,6 +133,14 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
     if failed:
         name, error = next(iter(failed.items()))
         raise AsrkdError(f"{len(failed)} of {len(plan.trials)} trials failed, {name} first: {error}")
+
+
+def _only(names: Sequence[str], sweep: SweepConfig) -> SweepConfig:
+    """The sweep with the studies of these names alone, if any are given. ConfigError for an unknown one."""
+    if unknown := [name for name in names if name not in sweep.studies]:
+        raise ConfigError(f"--only {unknown[0]}: no such study{nearest(unknown[0], list(sweep.studies))}")
+    chosen = {name: study for name, study in sweep.studies.items() if not names or name in names}
+    return replace(sweep, studies=chosen)
 
 
 def _teachers(folder: Path) -> list[Path]:
@@ -261,7 +269,7 @@ def _write_results(plan: Plan, failed: Mapping[str, str], stages: _Stages) -> No
     from asrkd.report import render_sweep
     from asrkd.scoring.sweep import summarise_sweep
 
-    output, nets = stages.output, {trial.name: stages.folder(trial) for trial in plan.trials.values()}
+    output, nets = stages.output, {trial.name: stages.measured(trial) for trial in plan.trials.values()}
     render_sweep(summarise_sweep(plan, failed, output, nets, stages.sweep), output)
     print((output / "sweep.md").read_text(encoding="utf-8"))
 
@@ -275,6 +283,7 @@ VERBS: Sequence[Verb] = (
         [
             path("experiment", "experiment folder with features, alignments, teachers and graph"),
             OUTPUT,
+            (("--only",), {"metavar": "STUDY", "help": "run this study alone; may be repeated", **REPEATED}),
             flag("--dry-run", "say which trials there are and which of them stand, and run nothing"),
         ],
         plan_sweep,

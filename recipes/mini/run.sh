@@ -17,7 +17,7 @@ make_data() {
   finish
 }
 
-settle() { [[ $study =~ ^(true|false)$ ]] || fail "--study '$study' is neither true nor false"; }
+settle() { check_switches study; }
 
 . recipes/pipeline.sh
 

@@ -197,6 +197,11 @@ def test_each_seed_may_have_a_teacher_of_its_own() -> None:
     assert "own is for soft targets from an archive" in told
 
 
+def test_teachers_may_be_measured_together() -> None:
+    plan = plan_of({"a": {"grid": {"num_teachers": [2, 3]}, "fixed": {"teacher": "all"}}})
+    assert [(trial.teacher, trial.last) for trial in plan.trials.values()] == [(1, 2), (1, 3)]
+
+
 def test_stochastic_passes_are_of_an_archive_or_of_a_teacher() -> None:
     plan = plan_of({"a": {"grid": {"passes": [0, 4]}}, "b": {"grid": {"passes": [0, 4]}, "fixed": {"teacher": 2}}})
     assert [each.posteriors["passes"] for each in plan.archives.values()] == [0, 4]
