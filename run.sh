@@ -23,7 +23,7 @@ set_up() {
   [ -x .venv/bin/python ] || "$python" -m venv .venv ||
     fail "could not make .venv: on Debian and Ubuntu, apt install python3-venv"
   .venv/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-    --editable ".[synth,g2p,dev]" || fail "could not install the packages: is a package index within reach?"
+    --editable ".[synth,g2p,digits,dev]" || fail "could not install the packages: is a package index within reach?"
   echo "$stamp" > .venv/stamp
 }
 

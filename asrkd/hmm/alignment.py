@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,19 @@ from asrkd.hmm.transitions import Int32Array, phone_contexts
 
 DESCRIPTION = "alignment.json"
 _CUT_SHORT = "was the folder copied while it was being written?"
+
+
+class States(Protocol):
+    """What an alignment needs of a tied-state model: its pdfs, by transition-id, and the hash that names them."""
+
+    @property
+    def hash(self) -> str: ...
+
+    @property
+    def num_pdfs(self) -> int: ...
+
+    @property
+    def pdf_of_tid(self) -> NDArray[np.int64]: ...
 
 
 @dataclass(frozen=True)
@@ -119,7 +132,7 @@ class Alignment:
 
 def write_alignment(
     folder: Path,
-    model: TiedStates,
+    model: States,
     utt_ids: Sequence[str],
     align: Callable[[str], Int32Array],
     *,

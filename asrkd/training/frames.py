@@ -23,6 +23,7 @@ from asrkd.losses import NO_LABEL, Batch
 from asrkd.targets import Codec
 from asrkd.targets.archive import SoftTargetArchive
 from asrkd.targets.packed import Packed, Table
+from asrkd.training.jitter import Jitter
 from asrkd.training.online import OnlineTeacher
 
 
@@ -226,11 +227,20 @@ class FrameBatches(IterableDataset[Batch]):
     ``epochs`` is how many of them make the whole of `Batch.progress`.
     """
 
-    def __init__(self, frames: Frames, batch_size: int, seed: int | None = None, noise: float = 0.0, epochs: int = 1):
+    def __init__(  # noqa: PLR0917
+        self,
+        frames: Frames,
+        batch_size: int,
+        seed: int | None = None,
+        noise: float = 0.0,
+        epochs: int = 1,
+        jitter: Jitter | None = None,
+    ):
         self.frames = frames
         self.batch_size = batch_size
         self.seed = seed
         self.noise = noise
+        self.jitter = jitter
         self.epochs = epochs
         self.epoch = 0
 
@@ -250,6 +260,8 @@ class FrameBatches(IterableDataset[Batch]):
                 batch = self.batch(store, frames)
                 batch.progress = (before + done / batches) / self.epochs
                 done += 1
+                if self.jitter:
+                    batch.windows = self.jitter(batch.windows)
                 if self.noise:
                     batch.windows += self.noise * torch.randn_like(batch.windows)
                 yield batch

@@ -33,6 +33,7 @@ from asrkd.training.blocks import open_frames
 from asrkd.training.brain import AcousticBrain, Linear, NewBob, Schedule, epochs_left
 from asrkd.training.checkpoint import Progress, load_progress, save_progress
 from asrkd.training.frames import FrameBatches, Frames, Source
+from asrkd.training.jitter import jitter_of
 from asrkd.training.online import OnlineTeacher
 
 DEV_BATCH = 4096
@@ -63,6 +64,7 @@ class TrainConfig:
     max_norm: float = Field(default=0.0, ge=0)  # of the weights into a hidden unit; 0: any
     initialise: Literal["random", "every_second"] = "random"  # or with every second hidden layer of the teacher
     input_noise: float = Field(default=0.0, ge=0)  # standard deviation, of features of unit variance
+    jitter: int = Field(default=0, ge=0)  # of images: pixels that they are shifted by at most, in each direction
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: str = "auto"
     memory_gb: float = Field(default=4.0, gt=0)  # for frames and their targets; more than fit are read in blocks
@@ -109,7 +111,8 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     torch.manual_seed(int(rng_for(config.seed, "initialisation").integers(2**62)))
     module = build_model(config.model, info.input_dim, info.num_pdfs, "model")
     _follow(module, config, loss, source.teacher)
-    batches = FrameBatches(frames, config.batch_size, config.seed, config.input_noise, config.epochs)
+    jitter = jitter_of(config.jitter, source.features, config.window.size)
+    batches = FrameBatches(frames, config.batch_size, config.seed, config.input_noise, config.epochs, jitter)
     fitted = fit(config, module, loss, batches, FrameBatches(dev_frames, DEV_BATCH), device, work)
     save_model(work, module, info)
     return finish(work, fitted, module, frames, device)

@@ -50,6 +50,7 @@ def _check_plugins(config: Any, where: str) -> None:
 SECTIONS = {
     "recipe": "asrkd.core.recipe:RecipeConfig",
     "corpus": "asrkd.corpora.mini:CorpusConfig",
+    "digits": "asrkd.corpora.digits:DigitsConfig",
     "prepare": "asrkd.corpora.librispeech:PrepareConfig",
     "split": "asrkd.corpora.split:SplitConfig",
     "subset": "asrkd.corpora.subset:SubsetConfig",

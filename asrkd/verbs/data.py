@@ -19,6 +19,17 @@ def plan_corpus(arguments: Namespace, section: Section) -> Stage:
     return stage(arguments, section, [arguments.source], run)
 
 
+def plan_digits(arguments: Namespace, section: Section) -> Stage:
+    def run(work: Path) -> Mapping[str, Any]:
+        from asrkd.corpora.digits import DigitsConfig, read_digits
+        from asrkd.hmm.images import write_parts
+
+        parts = read_digits(parse(DigitsConfig, section, where(arguments)), arguments.data)
+        return write_parts(work, parts, arguments.jobs)
+
+    return stage(arguments, section, [arguments.data], run)
+
+
 def plan_download(arguments: Namespace, section: Section) -> None:
     """Each part is looked at by itself, so that one more part is no reason to fetch the others again: no stage."""
     from asrkd.corpora.download import download
@@ -101,6 +112,17 @@ VERBS: Sequence[Verb] = (
         "corpus",
         [path("source", "folder with grammar and lexicon"), OUTPUT],
         plan_corpus,
+    ),
+    Verb(
+        "digits",
+        "Images of digits as features and alignment of parts train, dev and test: one frame each, ten pdfs",
+        "asrkd digits --data mnist exp/digits/data",
+        "digits",
+        [
+            path("--data", "folder with MNIST's four IDX files, gzipped or not (default: scikit-learn's digits)"),
+            OUTPUT,
+        ],
+        plan_digits,
     ),
     Verb(
         "download",
