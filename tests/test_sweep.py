@@ -16,6 +16,9 @@ import yaml
 from asrkd.cli import main
 from asrkd.core.files import read_json
 from asrkd.core.random import random_share
+from asrkd.hmm.alignment import Alignment
+from asrkd.scoring.predictions import read_predictions
+from asrkd.scoring.recall import recall
 from tests.training.conftest import CENTRES, DIM, NUM_PDFS, write_alignment
 
 NET: dict[str, Any] = {
@@ -231,6 +234,32 @@ def test_dropout_teachers_a_share_of_the_data_and_the_papers_table(experiment: P
     before = made(output)
     assert main(command) == 0
     assert made(output) == before
+
+
+def test_a_class_left_out_its_recall_and_its_bias(experiment: Path, tmp_path: Path) -> None:
+    """The net is trained once and measured as it is and with the bias raised, which brings the class back."""
+    output = tmp_path / "study"
+    grid = {"transfer set": {"all": {}, "without 2": {"train.omit": [2]}, "raised": {"train.omit": [2], "bias": [2]}}}
+    study = {"grid": grid, "reference": {"transfer set": "all"}, "recall": [2]}
+    assert main(arguments(experiment, output, {"seeds": [1, 2], "studies": {"omitted": study}}, "--jobs", "2")) == 0
+    assert len(list(output.glob("trials/*/*/*/net"))) == 4
+    results = read_json(output / "sweep.json")
+    rows = {row["labels"]["transfer set"]: row for row in results["studies"][0]["rows"]}
+    recalls = {name: row["rates"]["recall"]["estimate"] for name, row in rows.items()}
+    assert recalls["without 2"] < recalls["raised"] < 1
+    assert rows["raised"]["offset"]["estimate"] > 0
+    assert "offset" not in rows["all"]
+    assert rows["raised"]["dev"]["estimate"] >= rows["without 2"]["dev"]["estimate"]
+    assert rows["raised"]["differences"]["recall"]["estimate"] == pytest.approx(recalls["raised"] - recalls["all"])
+    folder = output / "trials/omitted/transfer-set=without-2/1/test/frames"
+    labels = Alignment.open(experiment / "ali/test")
+    lengths = {utt: count for utt, (_, count) in read_json(folder / "frames.json")["utterances"].items()}
+    predicted = read_predictions(folder, lengths, NUM_PDFS)
+    of_class = {utt: predicted[utt]["pdf"][labels.pdf_ids(utt) == 2] for utt in lengths}
+    found, total = (sum(map(count, of_class.values())) for count in (lambda pdfs: int((pdfs == 2).sum()), len))
+    utterances = recall(folder, labels, np.array([False, False, True]))
+    assert [sum(column) for column in zip(*utterances.values(), strict=True)] == [found, total]
+    assert "Added to biases | Recall, %, test |" in (output / "sweep.md").read_text()
 
 
 def test_tables_and_page(swept: Path) -> None:

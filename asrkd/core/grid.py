@@ -16,6 +16,7 @@ Settings: TypeAlias = dict[str, Any]
 
 SECTION, NUM_TEACHERS, ONLINE, TEACHER = "section", "num_teachers", "online", "teacher"
 TEACHERS, PASSES, OWN, ALL = "teachers", "passes", "own", "all"
+BIAS = "bias"
 SHORT: Mapping[str, Sequence[str]] = {
     SECTION: (),
     NUM_TEACHERS: (),
@@ -23,6 +24,7 @@ SHORT: Mapping[str, Sequence[str]] = {
     TEACHER: (),
     TEACHERS: (),
     PASSES: ("posteriors.passes",),
+    BIAS: (),
     "temperature": ("train.loss.temperature", "posteriors.temperature"),
     "alpha": ("train.loss.alpha",),
     "codec": ("posteriors.codec",),
@@ -33,7 +35,8 @@ SHORT: Mapping[str, Sequence[str]] = {
 trains, in place of an archive. ``teacher: N`` is no training but the Nth teacher itself, ``teacher: all`` the
 ``num_teachers`` together. ``own`` as either number: for the sweep's first seed the first teacher alone, for the second
 the second, and so on. ``teachers`` is another folder of them; ``passes`` how many stochastic passes of teachers with
-dropout are averaged."""
+dropout are averaged. ``bias`` lists pdfs or phones whose output biases are raised, once the net is trained, by what is
+best on dev."""
 
 
 Grid: TypeAlias = Mapping[str, Sequence[Any] | Mapping[str, Settings]]

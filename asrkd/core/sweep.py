@@ -19,6 +19,7 @@ from asrkd.core.config import STRICT, nearest, put, section
 from asrkd.core.errors import ConfigError
 from asrkd.core.grid import (
     ALL,
+    BIAS,
     NUM_TEACHERS,
     ONLINE,
     OWN,
@@ -69,6 +70,7 @@ class StudyConfig:
     gap_from: Settings = Field(default_factory=dict)
     train_accuracy: bool = False  # frame accuracy on the training part that a net has seen the labels of, too
     against: str = ""  # x of the plot: bytes_per_frame, parameters or an axis; by default the first
+    recall: tuple[int | str, ...] = ()  # pdfs or phones: recall of their frames, too
     note: str = ""  # below the table
     paper: PaperConfig | None = None
 
@@ -108,7 +110,8 @@ class Trial:
 
     ``online``: in place of an archive, the number of teachers that are asked. ``teacher``: the number of the teacher
     that is measured, with all to the number ``last``, in so many stochastic ``passes``, and nothing is trained.
-    ``teachers``: their folder, where it is not the sweep's own.
+    ``teachers``: their folder, where it is not the sweep's own. ``net``: the trial whose net it is,
+    its own or one that differs in ``bias`` alone; these are the classes whose biases are raised.
     """
 
     name: str
@@ -122,6 +125,8 @@ class Trial:
     passes: int = 0
     teachers: str = ""
     train_accuracy: bool = False
+    net: str = ""
+    bias: tuple[int | str, ...] = ()
 
 
 @plain_dataclass(frozen=True)
@@ -175,6 +180,7 @@ class Planner:
             raise ConfigError(f"{self.where}: seeds: {twice[0]} is there twice")
         trials: dict[str, Trial] = {}
         names: dict[str, str] = {}  # of the trial that stands for all with an identity
+        nets: dict[str, str] = {}  # and of the one that trains their net
         studies = []
         for name, config in self.sweep.studies.items():
             where = f"{self.where}: studies.{name}"
@@ -190,7 +196,9 @@ class Planner:
                         if settings.get(key) == OWN:
                             chosen[key] = place
                     trial = self._trial(f"{folder}/{seed}", chosen, settings.get(NUM_TEACHERS) == OWN, where)
-                    trial = replace(trial, words=config.words, train_accuracy=config.train_accuracy)
+                    net = nets.setdefault(_identity(trial), trial.name)
+                    bias = _bias(settings, trial, config, where)
+                    trial = replace(trial, words=config.words, train_accuracy=config.train_accuracy, net=net, bias=bias)
                     members[seed] = names.setdefault(_identity(trial), trial.name)
                     first = trials.setdefault(members[seed], trial)
                     trials[first.name] = replace(
@@ -264,7 +272,17 @@ def _identity(trial: Trial) -> str:
     """Equal for trials that give the same net."""
     soft = trial.soft_targets and trial.soft_targets.name
     asked = [trial.online, trial.teacher, trial.last, trial.passes, trial.teachers]
-    return json.dumps([trial.train, soft, *asked], sort_keys=True)
+    return json.dumps([trial.train, soft, *asked, *trial.bias], sort_keys=True)
+
+
+def _bias(settings: Settings, trial: Trial, config: StudyConfig, where: str) -> tuple[int | str, ...]:
+    """The setting, checked."""
+    classes = settings.get(BIAS, [])
+    if not isinstance(classes, list) or not all(type(name) in (int, str) for name in classes):
+        raise ConfigError(f"{where}: {BIAS} {classes!r} is no list of pdfs and phones")
+    if classes and (trial.teacher or config.train_accuracy):
+        raise ConfigError(f"{where}: {BIAS} goes with neither teacher nor train_accuracy")
+    return tuple(classes)
 
 
 def _soft_targets(posteriors: Settings, num_teachers: int, first: int, folder: str) -> SoftTargets:

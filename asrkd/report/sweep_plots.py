@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from asrkd.report.drawing import WIDE, Plot, plot
 from asrkd.report.plots import plain_style
 from asrkd.report.sweep_schema import MEASURES, Estimate, Study, StudyRow, Sweep, figure_name
-from asrkd.report.sweep_tables import axis_name
-from asrkd.report.tables import METRICS
+from asrkd.report.sweep_tables import METRICS, axis_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,8 +1,10 @@
 """Tables of a sweep's studies."""
 
-from asrkd.report import formats
+from asrkd.report import formats, tables
 from asrkd.report.sweep_schema import MEASURES, Estimate, Paper, Study, StudyRow
-from asrkd.report.tables import METRICS, Column, Table
+from asrkd.report.tables import Column, Table
+
+METRICS = {"frame_accuracy": tables.METRICS["frame_accuracy"], "recall": "Recall", "wer": tables.METRICS["wer"]}
 
 _INTERVAL = "95 % interval"
 _PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
@@ -39,10 +41,12 @@ def _table(study: Study, metric: str) -> Table:
     measures = [name for name in (*MEASURES, "kl_nats") if study.varies(name)]
     on_dev = metric == "frame_accuracy"
     shared, recovered = (on_dev and any(getattr(row, name) for row in study.rows) for name in ("share", "recovered"))
+    biased = metric == "recall" and any(row.offset for row in study.rows)
     measured = ["train"] * (on_dev and any(row.train for row in study.rows)) + ["dev"] * on_dev
     columns = [
         *(Column(axis_name(axis), numeric=index > 0) for index, axis in enumerate(study.axes)),
         *(Column({**MEASURES, "kl_nats": "KL lost, nats"}[name]) for name in measures),
+        *[Column("Added to biases")] * biased,
         *(Column(name, f"{METRICS[metric]}, %") for name in (*measured, "test", _INTERVAL)),
         *(Column(name, "From the reference") for name in ["points", _INTERVAL] * bool(study.reference)),
         *(Column(name, "Of the reference, %") for name in ["test", _INTERVAL] * shared),
@@ -51,6 +55,7 @@ def _table(study: Study, metric: str) -> Table:
     rows = []
     for row in study.rows:
         cells = [row.labels[axis] for axis in study.axes] + [_measure(row, name) for name in measures]
+        cells += [_offset(row.offset)] * biased
         cells += [_mean(getattr(row, name)) for name in measured] + _rate(row, metric)
         cells += _difference(row, metric) if study.reference else []
         cells += _share(row.share, row.is_reference) if shared else []
@@ -81,6 +86,10 @@ def _share(share: Estimate | None, is_reference: bool = False) -> list[str]:
     if share is None:
         return ["100.0" if is_reference else formats.ABSENT, formats.ABSENT]
     return [_mean(share), formats.interval(share.low, share.high)]
+
+
+def _offset(offset: Estimate | None) -> str:
+    return formats.ABSENT if offset is None else f"{offset.estimate:+.2f}"
 
 
 def _mean(estimate: Estimate | None) -> str:

@@ -15,6 +15,9 @@ from asrkd.core.grid import label
 from asrkd.core.random import random_share
 from asrkd.core.stage import describe
 from asrkd.core.sweep import Plan, Row, SoftTargets, Study, StudyConfig, SweepConfig, Trial
+from asrkd.hmm.alignment import Alignment
+from asrkd.hmm.classes import pdf_mask
+from asrkd.scoring.recall import recall
 from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds, recovered_over_seeds, share_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
 from asrkd.targets import Codec, build_codec
@@ -25,8 +28,13 @@ Trials = Mapping[str, Mapping[str, Any]]
 Bootstraps = Mapping[str, PairedBootstrap]
 
 
-def summarise_sweep(
-    plan: Plan, failed: Mapping[str, str], output: Path, nets: Mapping[str, Sequence[Path]], sweep: SweepConfig
+def summarise_sweep(  # noqa: PLR0917
+    plan: Plan,
+    failed: Mapping[str, str],
+    output: Path,
+    nets: Mapping[str, Sequence[Path]],
+    sweep: SweepConfig,
+    experiment: Path,
 ) -> dict[str, Any]:
     """sweep.json's content; ``nets`` by trial. Trials that failed are named with their errors, and no figure is made
     of them.
@@ -42,7 +50,10 @@ def summarise_sweep(
     return {
         "title": sweep.title,
         "test_part": sweep.test,
-        "studies": [_study(study, trials, bootstraps) for study in plan.studies],
+        "studies": [
+            _study(study, trials, {**bootstraps, **_of_recall(study, trials, output, sweep, experiment)})
+            for study in plan.studies
+        ],
         "trials": list(trials.values()),
         "failed": dict(failed),
     }
@@ -64,7 +75,8 @@ def _trial(
         "passes": trial.passes,
         "teachers": trial.teachers,
         "parameters": sum(net["summary"]["parameters"] for net in nets),
-        "best_epoch": nets[0]["summary"]["best_epoch"] if len(nets) == 1 else None,
+        "best_epoch": nets[0]["summary"].get("best_epoch") if len(nets) == 1 else None,
+        "offset": nets[0]["summary"].get("offset"),
         "bytes_per_frame": soft.get("bytes_per_frame"),
         "kl_nats": soft.get("kl_nats"),
         "random": trial.soft_targets is not None and _codec(trial.soft_targets).random,
@@ -100,6 +112,21 @@ def _bootstrap(counts: Mapping[str, Mapping[str, Sequence[float]]]) -> PairedBoo
     """Of all trials, on the same draws."""
     numerators = {name: {utt: pair[0] for utt, pair in each.items()} for name, each in counts.items()}
     return PairedBootstrap(numerators, {utt: pair[1] for utt, pair in next(iter(counts.values())).items()})
+
+
+def _of_recall(
+    study: Study, trials: Trials, output: Path, sweep: SweepConfig, experiment: Path
+) -> dict[str, PairedBootstrap]:
+    """Of the study's trials, where it asks for the recall of some classes on test."""
+    if not study.config.recall:
+        return {}
+    alignment = Alignment.open(experiment / sweep.alignments / sweep.test)
+    where = f"studies.{study.name}: recall"
+    model = experiment / "tri" if any(isinstance(name, str) for name in study.config.recall) else None
+    mask = pdf_mask(study.config.recall, alignment.num_pdfs, alignment.tied_states, model, where)
+    names = {name for row in study.rows for name in row.trials.values() if name in trials}
+    folders = {name: output / "trials" / name / sweep.test / "frames" for name in names}
+    return {"recall": _bootstrap({name: recall(folder, alignment, mask) for name, folder in folders.items()})}
 
 
 def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, Any]:
@@ -141,9 +168,11 @@ def _row(row: Row, against: Row | None, config: StudyConfig, trials: Trials, boo
         "rates": {},
         "differences": {},
     }
+    if offsets := [trials[name]["offset"] for name in members.values() if trials[name]["offset"] is not None]:
+        result["offset"] = _mean(offsets)
     if config.train_accuracy:
         result["train"] = _mean([trials[name]["frame_accuracy"]["train"] for name in members.values()])
-    for metric in METRICS if config.words else ("frame_accuracy",):
+    for metric in ("frame_accuracy", *["recall"] * bool(config.recall), *["wer"] * config.words):
         if not members:
             continue
         result["rates"][metric] = asdict(rate_over_seeds(bootstraps[metric], list(members.values())))

@@ -58,17 +58,38 @@ class _Stages:
             argv += ["--soft-targets", self._archive(trial.soft_targets)]
         for teacher in self.teachers(trial.teachers)[: trial.online] if trial.online else ():
             argv += ["--teacher", str(teacher)]
-        if any(isinstance(name, str) for key in ("omit", "only") for name in trial.train.get(key, ())):
-            argv += ["--tied-states", str(self.experiment / "tri")]
+        argv += self._phones([name for key in ("omit", "only") for name in trial.train.get(key, ())])
         for part in self.sweep.unlabelled if trial.soft_targets or trial.online else ():
             argv += ["--unlabelled", self._fbank(part)]
-        return self.make([*argv, self._trial(trial, "net")], {trial.section: trial.train})
+        return self.make([*argv, str(self._trained(trial))], {trial.section: trial.train})
+
+    def biased(self, trial: Trial) -> Stage:
+        """The net with biases raised."""
+        classes = [part for name in trial.bias for part in ("--class", str(name))]
+        dev = [self._fbank("dev"), self._ali("dev")]
+        argv = [
+            "bias",
+            *classes,
+            *self._phones(trial.bias),
+            str(self._trained(trial)),
+            *dev,
+            self._trial(trial, "biased"),
+        ]
+        return self.make(argv, self.recipe)
+
+    def _phones(self, classes: Sequence[int | str]) -> list[str]:
+        """The option that phones among the classes need."""
+        named = any(isinstance(name, str) for name in classes)
+        return ["--tied-states", str(self.experiment / "tri")] if named else []
+
+    def _trained(self, trial: Trial) -> Path:
+        return self.output / "trials" / trial.net / "net"
 
     def measured(self, trial: Trial) -> Sequence[Path]:
         """Folders of what is measured: the net, or teachers together."""
         if trial.teacher:
             return self.teachers(trial.teachers)[trial.teacher - 1 : trial.last]
-        return [Path(self._trial(trial, "net"))]
+        return [Path(self._trial(trial, "biased")) if trial.bias else self._trained(trial)]
 
     def scores(self, trial: Trial) -> Iterator[Stage]:
         """Those that follow the net, each planned once what it reads stands."""
@@ -182,7 +203,7 @@ def _net_stands(stages: _Stages, trial: Trial) -> bool:
         return True
     if trial.soft_targets and not stands(stages.archive(trial.soft_targets), or_freed=True):
         return False
-    return stands(stages.net(trial))
+    return stands(stages.net(trial)) and (not trial.bias or stands(stages.biased(trial)))
 
 
 def _stands(stages: _Stages, trial: Trial) -> bool:
@@ -244,13 +265,17 @@ def _tasks(trials: Sequence[Trial], archives: Mapping[str, SoftTargets], stages:
         if name in archives:
             yield Task(f"archive {name}", partial(run_stage, stages.archive(archives[name])), logs / f"{name}.log")
         after = [f"archive {name}"] if name in archives else []
+        names = {trial.name for trial in members}
         for trial in members:
-            yield Task(trial.name, partial(_run_trial, stages, trial), logs / f"{trial.name}.log", after)
+            waits = [trial.net] if trial.net != trial.name and trial.net in names else []
+            yield Task(trial.name, partial(_run_trial, stages, trial), logs / f"{trial.name}.log", after + waits)
 
 
 def _run_trial(stages: _Stages, trial: Trial) -> None:
     if not trial.teacher:
-        run_stage(stages.net(trial))
+        run_stage(stages.net(trial))  # which stands where it is another trial's, too
+    if trial.bias:
+        run_stage(stages.biased(trial))
     for stage in stages.scores(trial):
         run_stage(stage)
 
@@ -270,7 +295,7 @@ def _write_results(plan: Plan, failed: Mapping[str, str], stages: _Stages) -> No
     from asrkd.scoring.sweep import summarise_sweep
 
     output, nets = stages.output, {trial.name: stages.measured(trial) for trial in plan.trials.values()}
-    render_sweep(summarise_sweep(plan, failed, output, nets, stages.sweep), output)
+    render_sweep(summarise_sweep(plan, failed, output, nets, stages.sweep, stages.experiment), output)
     print((output / "sweep.md").read_text(encoding="utf-8"))
 
 
