@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from asrkd.core.errors import ConfigError
+from asrkd.corpora.digits import Images
+from asrkd.hmm.images import write_parts
+from asrkd.training import train as training
+from asrkd.training.checkpoint import Progress
 from asrkd.training.jitter import Jitter
 from asrkd.training.train import TrainConfig, TrainInputs, train
 
@@ -32,3 +37,36 @@ def test_what_is_shifted_in_is_blank() -> None:
 def test_it_is_for_images(problem: TrainInputs, config_of: Callable[..., TrainConfig], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no images"):
         train(config_of(jitter=1), problem, tmp_path)
+
+
+def test_it_is_seeded_and_goes_on_after_a_cut(
+    config_of: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    parts = {
+        name: Images(rng.random((count, 4, 5), np.float32), rng.integers(10, size=count, dtype=np.int32))
+        for name, count in (("train", 100), ("dev", 20))
+    }
+    write_parts(tmp_path, parts)
+    inputs = TrainInputs(*(tmp_path / kind / part for part in ("train", "dev") for kind in ("features", "ali")))
+
+    def weights(name: str, **changes: object) -> bytes:
+        (tmp_path / name).mkdir(exist_ok=True)
+        plain = {"model": {"hidden_layers": 1, "hidden_units": 16}, "input_noise": 0.0, "early_stopping": False}
+        train(config_of(**plain, window={"left": 0, "right": 0}, **changes), inputs, tmp_path / name)
+        return (tmp_path / name / "model.safetensors").read_bytes()
+
+    whole = weights("whole", jitter=1)
+    assert whole != weights("none")
+    after_epoch = training._after_epoch
+
+    def cut_after_2(work: Path, progress: Progress) -> None:
+        after_epoch(work, progress)
+        if progress.epoch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_after_epoch", cut_after_2)
+    with pytest.raises(KeyboardInterrupt):
+        weights("cut", jitter=1)
+    monkeypatch.undo()
+    assert weights("cut", jitter=1) == whole
