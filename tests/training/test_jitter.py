@@ -48,7 +48,8 @@ def test_it_is_seeded_and_goes_on_after_a_cut(
         for name, count in (("train", 100), ("dev", 20))
     }
     write_parts(tmp_path, parts)
-    inputs = TrainInputs(*(tmp_path / kind / part for part in ("train", "dev") for kind in ("features", "ali")))
+    features, alignments = tmp_path / "features", tmp_path / "ali"
+    inputs = TrainInputs(features / "train", alignments / "train", features / "dev", alignments / "dev")
 
     def weights(name: str, **changes: object) -> bytes:
         (tmp_path / name).mkdir(exist_ok=True)
