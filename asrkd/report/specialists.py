@@ -52,10 +52,22 @@ class Row:
 
 
 @dataclass(frozen=True, config=STRICT)
-class Words(Compared):
-    """WER of both."""
+class Measured:
+    """A system's rate, and its differences from the first of the systems and from the one before it."""
 
-    words: int = Field(kw_only=True)
+    rate: Estimate
+    from_first: Estimate | None = None
+    from_last: Estimate | None = None
+
+
+@dataclass(frozen=True, config=STRICT)
+class System:
+    """A system that was evaluated with every seed."""
+
+    name: str
+    parameters: int | None
+    frame_accuracy: Measured
+    wer: Measured | None = None
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -70,7 +82,7 @@ class Results:
     called: float
     parameters: dict[str, int]
     rows: list[Row]
-    words: Words | None = None
+    systems: list[System] = Field(default_factory=list)
 
     def row(self, covering: str) -> Row | None:
         return next((row for row in self.rows if row.covering == covering), None)
@@ -85,6 +97,7 @@ def render_specialists(content: Mapping[str, Any], work: Path) -> None:
     )
     sections = [
         Section("results", "Results", _totals(results)),
+        Section("systems", "Systems", _evaluated(results)),
         Section("covering", "By how many specialists hold the frame's state", [_covering(results)], list(FIGURES)),
         Section("paper", "Beside the paper", _paper()),
     ]
@@ -97,7 +110,6 @@ def _totals(results: Results) -> list[Table]:
     measured: dict[str, Compared | None] = {
         METRICS["frame_accuracy"]: everywhere.top if everywhere else None,
         "Conditional accuracy": some.conditional if some else None,
-        METRICS["wer"]: results.words,
     }
     return [_systems(name, each, results) for name, each in measured.items() if each is not None]
 
@@ -107,12 +119,42 @@ def _systems(name: str, compared: Compared, results: Results) -> Table:
     columns += [Column(each, "From the generalist") for each in ("points", INTERVAL)]
     rows = []
     for system, title in SYSTEMS.items():
-        rate, gain = getattr(compared, system), [formats.ABSENT] * 2
-        if system == "specialised":
-            gain = [formats.points(compared.gain.estimate, 2), _interval(compared.gain, 2)]
+        rate, gain = getattr(compared, system), _difference(compared.gain if system == "specialised" else None)
         spread = formats.spread(rate.estimate, rate.deviation)
         rows.append([title, formats.parameters(results.parameters[system]), spread, _interval(rate), *gain])
     return Table(name, columns, rows)
+
+
+def _evaluated(results: Results) -> list[Table]:
+    """A table for each measure of the systems that were evaluated."""
+    return [
+        _measured(METRICS[metric], rows)
+        for metric in METRICS
+        if (rows := {system: each for system in results.systems if (each := getattr(system, metric)) is not None})
+    ]
+
+
+def _measured(name: str, rows: Mapping[System, Measured]) -> Table:
+    first = next(iter(rows)).name
+    columns = [Column("System", numeric=False), Column("Parameters"), Column(f"{name}, %"), Column(INTERVAL)]
+    columns += [
+        Column(each, group) for group in (f"From {first}", "From the row above") for each in ("points", INTERVAL)
+    ]
+    cells = [
+        [
+            *(system.name, formats.parameters(system.parameters)),
+            *(formats.spread(each.rate.estimate, each.rate.deviation), _interval(each.rate)),
+            *(*_difference(each.from_first), *_difference(each.from_last)),
+        ]
+        for system, each in rows.items()
+    ]
+    return Table(name, columns, cells)
+
+
+def _difference(estimate: Estimate | None) -> list[str]:
+    if estimate is None:
+        return [formats.ABSENT] * 2
+    return [formats.points(estimate.estimate, 2), _interval(estimate, 2)]
 
 
 def _covering(results: Results) -> Table:
@@ -136,7 +178,7 @@ def _compared(compared: Compared | None) -> list[str]:
     if compared is None:
         return [formats.ABSENT] * 4
     rates = [formats.percent(each.estimate) for each in (compared.generalist, compared.specialised)]
-    return [*rates, formats.points(compared.gain.estimate, 2), _interval(compared.gain, 2)]
+    return [*rates, *_difference(compared.gain)]
 
 
 def _interval(estimate: Estimate, decimals: int = 1) -> str:

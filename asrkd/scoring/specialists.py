@@ -29,6 +29,7 @@ from asrkd.targets.averaging import window_of
 
 BEFORE, AFTER = "generalist", "specialised"
 KINDS = ("top", "conditional")
+METRICS = {"frame_accuracy": "frames", "wer": "words"}
 
 Counts = dict[str, dict[str, int]]
 """By system, then by utterance."""
@@ -46,10 +47,9 @@ def score_specialists(
     features_dir: Path,
     alignment_dir: Path,
     models: Sequence[Path],
-    before_words: Sequence[Path] = (),
-    after_words: Sequence[Path] = (),
+    evaluated: Sequence[Path] = (),
 ) -> dict[str, Any]:
-    """The figures of a page (report/specialists.py); words folders, if any, are one a model, in the models' order.
+    """The figures of a page (report/specialists.py); ``evaluated``: folders of systems, each with one a seed, 1, 2, ...
 
     Raises ConfigError for models without specialists, MismatchError for models of different clusters.
     """
@@ -57,8 +57,10 @@ def score_specialists(
     opened = [_open(path, features, alignment) for path in models]
     covering = _covering(opened)
     rows = {str(number): _Row() for number in sorted(set(covering.tolist()))} | {"1 or more": _Row(), "all": _Row()}
-    called = [_count(model, str(index), features, alignment, covering, rows) for index, (model, _) in enumerate(opened)]
-    seeds = [str(index) for index in range(len(models))]
+    called = [
+        _count(model, str(index), features, alignment, covering, rows) for index, (model, _) in enumerate(opened, 1)
+    ]
+    seeds = [str(index) for index in range(1, len(models) + 1)]
     first, module = opened[0]
     return {
         "seeds": len(models),
@@ -72,7 +74,7 @@ def score_specialists(
             AFTER: first.num_parameters,
         },
         "rows": [_figures(name, row, seeds) for name, row in rows.items() if sum(row.frames.values())],
-        "words": _words(before_words, after_words, seeds) if before_words or after_words else None,
+        "systems": _systems(evaluated, seeds),
     }
 
 
@@ -162,16 +164,36 @@ def _compared(
     return {**rates, "gain": asdict(difference_over_seeds(bootstrap, names[AFTER], names[BEFORE]))}
 
 
-def _words(before: Sequence[Path], after: Sequence[Path], seeds: Sequence[str]) -> dict[str, Any]:
-    if not len(before) == len(after) == len(seeds):
-        raise ConfigError(
-            f"words of {len(before)} generalists and {len(after)} models with specialists, for {len(seeds)} models: "
-            "give one each"
-        )
-    counts, over = {}, {}
-    for system, folders in ((BEFORE, before), (AFTER, after)):
-        for seed, folder in zip(seeds, folders, strict=True):
-            utterances = read_fields(folder / "words.json", utterances=dict)["utterances"]
-            counts[f"{system}.{seed}"] = {utt: pair[0] for utt, pair in utterances.items()}
-            over = {utt: pair[1] for utt, pair in utterances.items()}
-    return {"words": sum(over.values()), **_compared(counts, over, seeds)}
+def _system(folder: Path, seeds: Sequence[str]) -> dict[str, Any]:
+    """Counts of a system that was evaluated with every seed: ``folder``/N/frames and, if it was decoded, /words."""
+    found: dict[str, Any] = {"name": folder.name}
+    for metric, kind in METRICS.items():
+        files = [folder / seed / kind / f"{kind}.json" for seed in seeds]
+        if kind == "frames" or any(file.is_file() for file in files):
+            read = [read_fields(file, utterances=dict) for file in files]
+            found[metric] = [each["utterances"] for each in read]
+            found.setdefault("parameters", read[0].get("parameters"))
+    return found
+
+
+def _systems(folders: Sequence[Path], seeds: Sequence[str]) -> list[dict[str, Any]]:
+    """By system its rates, and their differences from the first system's and from those of the one before it."""
+    systems = [_system(folder, seeds) for folder in folders]
+    rows = [{"name": each["name"], "parameters": each["parameters"]} for each in systems]
+    for metric in METRICS if systems else ():
+        if not all(metric in each for each in systems):
+            continue
+        counts = {
+            f"{index}.{seed}": {utt: pair[0] for utt, pair in utterances.items()}
+            for index, each in enumerate(systems)
+            for seed, utterances in zip(seeds, each[metric], strict=True)
+        }
+        over = {utt: pair[1] for utt, pair in systems[0][metric][0].items()}
+        bootstrap = PairedBootstrap(counts, over)
+        names = [[f"{index}.{seed}" for seed in seeds] for index in range(len(systems))]
+        for index, row in enumerate(rows):
+            row[metric] = {"rate": asdict(rate_over_seeds(bootstrap, names[index]))}
+            for against, other in (("from_first", 0), ("from_last", index - 1)):
+                if index > 0:
+                    row[metric][against] = asdict(difference_over_seeds(bootstrap, names[index], names[other]))
+    return rows

@@ -2,8 +2,9 @@
 
 The covariance of its posteriors over frames, C = E[p p^T] - E[p] E[p]^T, needs no labels. Pdfs that are often predicted
 together have like columns, which an online k-means groups: columns come one by one in a random order, several times
-over, and each draws the nearest centre to the mean of all it has been nearest to. Columns are scaled to length 1, so
-that frequent pdfs, whose columns are long, are not a cluster for that alone.
+over, and each draws the nearest centre to the mean of all it has been nearest to. Nearest is by direction (spherical
+k-means): columns of frequent pdfs are long, and the mean of many columns, which point everywhere, is short, and neither
+is a cluster for that alone.
 
 A cluster is the ``size`` pdfs that are nearest to its centre, as all of the paper's specialists are of one size:
 clusters may then overlap, and leave some pdfs to the generalist. Without a size each pdf is in the cluster of the
@@ -25,7 +26,7 @@ from tqdm import tqdm
 from asrkd.core.config import STRICT
 from asrkd.core.device import choose_device
 from asrkd.core.errors import ConfigError, DataError
-from asrkd.core.files import read_fields, write_json
+from asrkd.core.files import atomic_write, read_fields, write_json
 from asrkd.core.random import rng_for
 from asrkd.features.store import FeatureDir
 from asrkd.models.saved import check_belongs
@@ -33,6 +34,7 @@ from asrkd.targets.averaging import Ensemble
 from asrkd.targets.weights import open_ensemble
 
 FILE = "clusters.json"
+NUMBERS = "numbers"  # of the clusters, for shell scripts
 LEAST = 2  # pdfs of a cluster: fewer are nothing to tell apart
 
 Matrix: TypeAlias = NDArray[np.float64]
@@ -94,6 +96,8 @@ def cluster(config: ClusterConfig, feature_dirs: Sequence[Path], generalist: Pat
     summary = {"num_clusters": len(members), "covered_pdfs": covered}
     content = {"clusters": members, "num_pdfs": num_pdfs, "tied_states": ensemble.info.tied_states}
     write_json(work / FILE, content)
+    with atomic_write(work / NUMBERS) as file:
+        file.write(" ".join(str(number) for number in range(1, len(members) + 1)) + "\n")
     print(f"cluster: {len(members)} clusters, {covered} of {num_pdfs} pdfs in one or more", flush=True)
     return summary
 
@@ -118,12 +122,18 @@ def covariance(ensemble: Ensemble, folders: Sequence[FeatureDir]) -> Matrix:
 
 def unit_columns(matrix: Matrix) -> Matrix:
     """The columns, scaled to length 1, as rows; one of zeros stays."""
-    lengths = np.linalg.norm(matrix, axis=0)
-    return (matrix / np.where(lengths > 0, lengths, 1)).T
+    return _unit(matrix.T)
+
+
+def _unit(rows: Matrix) -> Matrix:
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    result: Matrix = rows / np.where(lengths > 0, lengths, 1)
+    return result
 
 
 def online_kmeans(points: Matrix, clusters: int, passes: int, seed: int) -> Matrix:
-    """Centres (clusters, dim) of points (count, dim): each point moves the nearest to the mean of what it has had.
+    """Centres (clusters, dim) of points (count, dim), all of length 1: each point moves the nearest to the mean of what
+    it has had.
 
     The first are points drawn far from each other (k-means++).
     """
@@ -132,10 +142,10 @@ def online_kmeans(points: Matrix, clusters: int, passes: int, seed: int) -> Matr
     for number in range(passes):
         seen = np.ones(clusters)  # anew in each pass: what was nearest to a centre as it was is forgotten
         for index in rng_for(seed, "clusters", number).permutation(len(points)):
-            best = int(((centres - points[index]) ** 2).sum(1).argmin())
+            best = int((_unit(centres) @ points[index]).argmax())
             seen[best] += 1
             centres[best] += (points[index] - centres[best]) / seen[best]
-    return centres
+    return _unit(centres)
 
 
 def _spread(points: Matrix, count: int, rng: np.random.Generator) -> list[int]:
@@ -151,8 +161,8 @@ def _spread(points: Matrix, count: int, rng: np.random.Generator) -> list[int]:
 
 def nearest(points: Matrix, centres: Matrix, size: int | None) -> list[list[int]]:
     """For each centre the ``size`` points nearest to it, or else those that no other centre is nearer to; ascending."""
-    distances = (points**2).sum(1)[:, None] - 2 * points @ centres.T + (centres**2).sum(1)
+    cosines = points @ centres.T
     if size is not None:
-        return [sorted(np.argsort(column, kind="stable")[:size].tolist()) for column in distances.T]
-    closest = distances.argmin(1)
+        return [sorted(np.argsort(-column, kind="stable")[:size].tolist()) for column in cosines.T]
+    closest = cosines.argmax(1)
     return [np.flatnonzero(closest == number).tolist() for number in range(len(centres))]

@@ -58,12 +58,14 @@ def train_specialist(config: TrainConfig, inputs: SpecialistInputs, work: Path) 
     if config.model or config.window != Window() or config.initialise != "random":
         raise ConfigError("a specialist has its generalist's model and window, and starts from it: leave these out")
     device, loss = choose_device(config.device), build_loss(config.loss, "loss")
+    if loss.takes_hidden:
+        raise ConfigError("loss: a specialist learns from its generalist's posteriors, not from its hidden states")
     if config.threads:
         torch.set_num_threads(config.threads)
     generalist = load_model(inputs.generalist, device)
     if isinstance(generalist.module, Specialised):
         raise ConfigError(f"{inputs.generalist} has specialists already: give the generalist that they came from")
-    source, dev, pdfs = _open(inputs, generalist)
+    source, dev, pdfs = _open(config, inputs, generalist)
     config = replace(config, model=dict(generalist.info.model), window=window_of(generalist))
     correction = log_odds(source.alignment, pdfs)
     log_odds(dev.alignment, pdfs)  # or there is nothing to measure
@@ -81,9 +83,12 @@ def train_specialist(config: TrainConfig, inputs: SpecialistInputs, work: Path) 
     return {**finish(work, fitted, module, frames, device), "pdfs": len(pdfs), "correction": correction}
 
 
-def _open(inputs: SpecialistInputs, generalist: SavedModel) -> tuple[Source, Source, Sequence[int]]:
+def _open(
+    config: TrainConfig, inputs: SpecialistInputs, generalist: SavedModel
+) -> tuple[Source, Source, Sequence[int]]:
     """Training set, dev set and the cluster's pdfs, which all belong together."""
-    source = Source(FeatureDir.open(inputs.features), Alignment.open(inputs.alignment))
+    alignment = Alignment.open(inputs.alignment)
+    source = Source(FeatureDir.open(inputs.features), alignment, fraction=config.fraction)
     dev = Source(FeatureDir.open(inputs.dev_features), Alignment.open(inputs.dev_alignment))
     clusters = Clusters.open(inputs.clusters)
     source.features.check_same_front_end(dev.features)

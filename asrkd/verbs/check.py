@@ -29,7 +29,7 @@ def plan_check(arguments: Namespace, config: Section) -> None:
         module, _, attribute = SECTIONS[kind].partition(":")
         where = f"{arguments.config[-1]}: {name}"
         value = parse(getattr(importlib.import_module(module), attribute), section, where)
-        if kind in ("teacher", "student", "specialist"):
+        if kind in ("teacher", "student", "generalist", "specialist"):
             _check_plugins(value, where)
     if arguments.recipe:
         from asrkd.core.recipe import RecipeConfig
@@ -69,6 +69,7 @@ SECTIONS = {
     "teacher": "asrkd.training.train:TrainConfig",
     "student": "asrkd.training.train:TrainConfig",
     "cluster": "asrkd.targets.clusters:ClusterConfig",
+    "generalist": "asrkd.training.train:TrainConfig",
     "specialist": "asrkd.training.train:TrainConfig",
     "posteriors": "asrkd.targets.dump:PosteriorsConfig",
     "decode": "asrkd.decoding.config:DecodeConfig",

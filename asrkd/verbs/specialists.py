@@ -56,15 +56,20 @@ def plan_score_specialists(arguments: Namespace, section: Section) -> Stage:
         from asrkd.report.specialists import render_specialists
         from asrkd.scoring.specialists import score_specialists
 
-        words = (arguments.generalist_words, arguments.words)
-        figures = score_specialists(arguments.features, arguments.alignment, arguments.models, *words)
+        figures = score_specialists(arguments.features, arguments.alignment, arguments.models, arguments.evaluated)
         render_specialists(figures, work)
         print((work / "specialists.md").read_text(encoding="utf-8"))
         return {"models": len(arguments.models)}
 
-    words = [*arguments.generalist_words, *arguments.words]
-    inputs = [arguments.features, arguments.alignment, *arguments.models, *words]
-    return stage(arguments, {}, inputs, run, words=len(words))
+    evaluated = [
+        folder
+        for system in arguments.evaluated
+        for number in range(1, len(arguments.models) + 1)
+        for folder in (system / str(number) / "frames", system / str(number) / "words")
+        if folder.name == "frames" or folder.exists()
+    ]
+    inputs = [arguments.features, arguments.alignment, *arguments.models, *evaluated]
+    return stage(arguments, {}, inputs, run, evaluated=[path.name for path in arguments.evaluated])
 
 
 VERBS: Sequence[Verb] = (
@@ -123,8 +128,7 @@ VERBS: Sequence[Verb] = (
             path("alignment", "alignment folder of the same utterances"),
             path("models", "models with specialists, all of the same clusters", nargs="+"),
             OUTPUT,
-            path("--generalist-words", "folder of `asrkd score` of a model's generalist; one a model", **REPEATED),
-            path("--words", "the same of the model itself; one a model", **REPEATED),
+            path("--evaluated", "folder of a system with a folder N/frames, and N/words, for each seed", **REPEATED),
         ],
         plan_score_specialists,
     ),

@@ -61,6 +61,7 @@ def test_what_is_confused_is_a_cluster(generalist: Path, features: Path, tmp_pat
     found = Clusters.open(tmp_path)
     assert sorted(map(list, found.members)) == [list(group) for group in GROUPS]
     assert summary == {"num_clusters": 3, "covered_pdfs": NUM_PDFS}
+    assert (tmp_path / "numbers").read_text() == "1 2 3\n"
     assert found.pdfs(1) == found.members[0]
     with pytest.raises(ConfigError, match="clusters 1 to 3, there is no cluster 4"):
         found.pdfs(4)
@@ -74,15 +75,25 @@ def test_clusters_of_one_size_overlap_or_leave_some_out(generalist: Path, featur
     assert len({pdf for pdfs in Clusters.open(tmp_path).members for pdf in pdfs}) < NUM_PDFS
 
 
-def test_online_kmeans_finds_the_means_of_what_is_far_apart() -> None:
+def test_online_kmeans_finds_directions_that_are_far_apart() -> None:
     rng = np.random.default_rng(1)
-    means = np.array([[0.0, 10.0], [10.0, 0.0], [-10.0, -10.0]])
-    points = np.repeat(means, 30, axis=0) + rng.normal(size=(90, 2))
+    means = np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [-0.6, -0.8, 0.0]])
+    points = unit_columns((np.repeat(means, 30, axis=0) + 0.1 * rng.normal(size=(90, 3))).T)
     centres = online_kmeans(points, 3, 10, 1)
-    order = [int(((centres - mean) ** 2).sum(1).argmin()) for mean in means]
+    order = (means @ centres.T).argmax(1).tolist()
     assert sorted(order) == [0, 1, 2]
-    np.testing.assert_allclose(centres[order], points.reshape(3, 30, 2).mean(1), atol=0.2)
+    expected = points.reshape(3, 30, 3).mean(1)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(centres[order], expected, atol=0.02)
     assert [len(part) for part in nearest(points, centres, None)] == [30, 30, 30]
+
+
+def test_no_cluster_takes_all_though_hardly_any_two_columns_are_alike() -> None:
+    """Pairs of like columns among 40 directions: by distance the short mean of many would be the nearest to all."""
+    directions = np.repeat(np.eye(40), 2, axis=0) + 0.3 * np.random.default_rng(0).normal(size=(80, 40)) / 40**0.5
+    points = unit_columns(directions.T)
+    sizes = [len(part) for part in nearest(points, online_kmeans(points, 8, 20, 1), None)]
+    assert max(sizes) < 40
 
 
 def test_a_pdf_that_is_never_predicted_has_a_column_all_the_same() -> None:

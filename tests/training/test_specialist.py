@@ -75,6 +75,11 @@ def test_it_learns_and_corrects_its_dustbin(inputs: SpecialistInputs, special: C
     assert one.module(torch.zeros(1, 12)).shape == (1, 2)
 
 
+def test_on_a_share_of_the_utterances(inputs: SpecialistInputs, special: ConfigMaker, tmp_path: Path) -> None:
+    summary = train_specialist(special(epochs=1, fraction=0.5), inputs, tmp_path)
+    assert summary["frames"] < 0.7 * Alignment.open(inputs.alignment).pdf_counts.sum()
+
+
 def store_of(inputs: SpecialistInputs) -> FrameStore:
     return FrameStore(Source(FeatureDir.open(inputs.features), Alignment.open(inputs.alignment)), Window(1, 1))
 
@@ -162,6 +167,8 @@ def test_refused(inputs: SpecialistInputs, special: ConfigMaker, problem: TrainI
     for changes in ({"model": {"hidden_units": 3}}, {"window": Window(2, 2)}, {"initialise": "every_second"}):
         with pytest.raises(ConfigError, match="its generalist's model and window"):
             train_specialist(special(**changes), inputs, tmp_path)
+    with pytest.raises(ConfigError, match="not from its hidden states"):
+        train_specialist(special(loss={"type": "triple"}), inputs, tmp_path)
     alignment = Alignment.open(problem.alignment)
     with pytest.raises(DataError, match="all of the frames"):
         log_odds(alignment, [0, 1, 2])
