@@ -1,5 +1,7 @@
 """Frames/s of nets' forward passes, on one CPU core and on the GPU if there is one, against the first of them.
 
+Seconds of the CPU are those that the process got of it, so that a shared machine can be measured on.
+
 python -m bench.forward MODEL...        (e.g. exp/triple_loss/teachers/1 exp/triple_loss/study/trials/kept/*/101/net)
 """
 
@@ -54,13 +56,15 @@ def rate(model: SavedModel, at_once: int, bfloat16: bool, device: str) -> FrameR
     module = model.module.to(torch.bfloat16) if bfloat16 else model.module.float()
     windows = windows.to(torch.bfloat16) if bfloat16 else windows
 
+    clock = time.process_time if device == "cpu" else time.perf_counter
+
     def passes(count: int) -> float:
-        start = time.perf_counter()
+        start = clock()
         for _ in range(count):
             module(windows)
         if device != "cpu":
             torch.cuda.synchronize()
-        return time.perf_counter() - start
+        return clock() - start
 
     passes(3)
     count = 10

@@ -168,6 +168,7 @@ def test_online_teachers_teach_what_their_archive_does_and_a_teacher_is_measured
     assert online["share"]["estimate"] == pytest.approx(rates[0] / rates[1])
     assert online["share"]["low"] < online["share"]["estimate"] < online["share"]["high"]
     assert (teacher["is_reference"], teacher["seeds"]) == (True, 2)
+    assert teacher["rates"]["frame_accuracy"]["deviation"] is None  # one net has none over seeds
     before = made(output)
     assert main(command) == 0
     assert made(output) == before

@@ -157,25 +157,26 @@ def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, An
 
 def _row(row: Row, against: Row | None, config: StudyConfig, trials: Trials, bootstraps: Bootstraps) -> dict[str, Any]:
     members = {seed: name for seed, name in row.trials.items() if name in trials}
-    first = trials[next(iter(members.values()))] if members else {}
+    nets = list(dict.fromkeys(members.values()))  # a teacher is one whatever the seed
+    first = trials[nets[0]] if nets else {}
     result: dict[str, Any] = {
         "labels": dict(row.labels),
         "seeds": len(members),
         "seeds_wanted": len(row.trials),
         **{name: first.get(name) for name in ("parameters", "bytes_per_frame", "kl_nats")},
         "random": first.get("random", False),
-        "dev": _mean([trials[name]["frame_accuracy"]["dev"] for name in members.values()]),
+        "dev": _mean([trials[name]["frame_accuracy"]["dev"] for name in nets]),
         "rates": {},
         "differences": {},
     }
-    if offsets := [trials[name]["offset"] for name in members.values() if trials[name]["offset"] is not None]:
+    if offsets := [trials[name]["offset"] for name in nets if trials[name]["offset"] is not None]:
         result["offset"] = _mean(offsets)
     if config.train_accuracy:
-        result["train"] = _mean([trials[name]["frame_accuracy"]["train"] for name in members.values()])
+        result["train"] = _mean([trials[name]["frame_accuracy"]["train"] for name in nets])
     for metric in ("frame_accuracy", *["recall"] * bool(config.recall), *["wer"] * config.words):
         if not members:
             continue
-        result["rates"][metric] = asdict(rate_over_seeds(bootstraps[metric], list(members.values())))
+        result["rates"][metric] = asdict(rate_over_seeds(bootstraps[metric], nets))
         if against is None or against.trials == row.trials:
             continue
         pairs = [(name, against.trials[seed]) for seed, name in members.items() if against.trials[seed] in trials]
