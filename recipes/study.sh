@@ -3,6 +3,7 @@
 #   recipe           its name
 # and may set, before,
 #   prepared         the stage of recipes/mini up to which the experiment is needed (default 6: teachers)
+#   make_experiment  a function that makes one of its own where none is named, and sets $from
 #   own_options      names of options beside the common ones, own_usage their help
 # It has then, beside the options,
 #   from, exp        the experiment, and the recipe's own folder
@@ -36,7 +37,9 @@ check_counts jobs
 asrkd check --config "$config"
 asrkd() { command asrkd "$1" --config "$config" --jobs "${threads:-$jobs}" "${@:2}"; }
 
-if [ -z "$from" ]; then
+if [ -z "$from" ] && declare -F make_experiment >/dev/null; then
+  make_experiment
+elif [ -z "$from" ]; then
   from=exp/mini
   bash recipes/mini/run.sh --exp "$from" --jobs "$jobs" --stop-stage "${prepared:-6}"
 fi
