@@ -33,16 +33,16 @@ def given_back(codec: Codec, posteriors: torch.Tensor, utt_id: str = "a") -> tor
 @given(seed=st.integers(0, 10**6), num_pdfs=st.integers(1, 80), draws=st.integers(1, 255), scale=st.floats(0, 20))
 def test_counts_add_up_to_the_draws(seed: int, num_pdfs: int, draws: int, scale: float) -> None:
     p = posteriors_of(seed, 4, num_pdfs, scale)
-    records = sampled(num_pdfs, draws=draws).encode(p, "a")
-    assert (records["drawn"].sum(-1) == draws).all()
-    for record, row in zip(records, p, strict=True):
-        ids, drawn = record["ids"][: record["count"]], record["drawn"][: record["count"]]
-        assert (np.diff(ids) > 0).all()
-        assert (drawn > 0).all()
-        assert (row[ids.astype(int)] > 0).all()
-        # Points at equal distances: a count is one of the two whole numbers about its mean.
-        assert (np.abs(drawn - draws * row[ids.astype(int)].numpy()) < 1.01).all()
-        assert not record["drawn"][record["count"] :].any()
+    codec = sampled(num_pdfs, draws=draws)
+    records = codec.encode(p, "a")
+    drawn = draws * given_back(codec, p, "a").double()
+    torch.testing.assert_close(drawn, drawn.round(), rtol=0, atol=1e-3)
+    torch.testing.assert_close(drawn.sum(-1), torch.full((4,), float(draws)).double(), rtol=0, atol=1e-3)
+    assert (p[drawn.round() > 0] > 0).all()
+    # Points at equal distances: a count is one of the two whole numbers about its mean.
+    assert ((drawn - draws * p).abs() < 1.01).all()
+    for record in records:
+        assert not record["items"][record["count"] :].any()
 
 
 @pytest.mark.parametrize("config", [{"draws": 7}, {"draws": 50, "max_variance": 0.1}], ids=["fixed", "adaptive"])
@@ -61,7 +61,9 @@ def test_the_mean_of_many_is_the_posterior(config: dict[str, float]) -> None:
 
 
 def sampled_draws(codec: Codec, p: torch.Tensor) -> int:
-    return int(codec.encode(p[None])["drawn"].sum())
+    """Of one frame: all its counts over the least that is not 0, since some pdf is drawn once."""
+    counts = given_back(codec, p[None])
+    return round(1 / float(counts[counts > 0].min()))
 
 
 def test_the_gradient_is_unbiased_where_truncation_is_not() -> None:
@@ -90,9 +92,27 @@ def test_variance_is_at_most_that_of_independent_draws_and_as_bounded() -> None:
 def test_sure_frames_take_few_draws() -> None:
     sure, unsure = torch.full((NUM_PDFS,), 1e-5), torch.full((NUM_PDFS,), 1 / NUM_PDFS)
     sure[7] = 1 - 1e-5 * (NUM_PDFS - 1)
-    records = sampled(draws=40, max_variance=0.02).encode(torch.stack([sure, unsure]))
-    assert records["drawn"].sum(-1).tolist() == [1, 40]
-    assert sampled(draws=40).encode(sure[None])["drawn"].sum() == 40
+    adaptive, fixed = sampled(draws=40, max_variance=0.02), sampled(draws=40)
+    assert adaptive.encode(torch.stack([sure, unsure]))["count"].tolist() == [1, 40]
+    assert sampled_draws(adaptive, sure) == 1
+    # 40 draws of one pdf are 32 and 8.
+    assert fixed.encode(sure[None])["count"].tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    ("num_pdfs", "bits", "most"), [(8192, 16, 8), (16384, 16, 12), (32768, 16, 30), (32769, 32, 8), (70000, 32, 8)]
+)
+def test_an_item_is_a_pdf_and_a_power(num_pdfs: int, bits: int, most: int) -> None:
+    """The last pdf alone, at every number of draws; ``most`` items make up 255."""
+    p = torch.zeros(1, num_pdfs)
+    p[0, -1] = 1
+    for draws in (1, 2, 3, 15, 16, 64, 128, 254, 255):
+        codec = sampled(num_pdfs, draws=draws)
+        record = codec.encode(p)[0]
+        assert record["items"].nbytes == draws * bits // 8
+        assert record["count"] <= most
+        assert record["count"] == 1 or draws > 1
+        torch.testing.assert_close(given_back(codec, p), p, rtol=0, atol=1e-6)
 
 
 def test_draws_belong_to_seed_utterance_and_frame() -> None:
