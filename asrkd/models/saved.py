@@ -26,8 +26,8 @@ SPECIALIST = "specialist.json"
 
 
 @dataclass(frozen=True)
-class ModelInfo:
-    """What a model is and what it belongs to. ``log_priors`` has shape (num_pdfs,), natural logarithms."""
+class NetInfo:
+    """What a net is and what it belongs to: features, and tied states of which there are ``num_pdfs``."""
 
     model: Mapping[str, Any]
     left: int
@@ -36,11 +36,17 @@ class ModelInfo:
     num_pdfs: int
     features: str
     tied_states: str
-    log_priors: tuple[float, ...]
 
     @property
     def input_dim(self) -> int:
         return (self.left + 1 + self.right) * self.feature_dim
+
+
+@dataclass(frozen=True)
+class ModelInfo(NetInfo):
+    """A net with a posterior for every pdf. ``log_priors`` has shape (num_pdfs,), natural logarithms."""
+
+    log_priors: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -73,12 +79,12 @@ def save_weights(path: Path, module: nn.Module) -> None:
         file.write(save(weights))
 
 
-_FIELDS: dict[str, type | tuple[type, ...]] = {
+NET_FIELDS: dict[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("left", "right", "feature_dim", "num_pdfs"), int),
     **dict.fromkeys(("features", "tied_states"), str),
     "model": dict,
-    "log_priors": list,
 }
+"""Fields of a `NetInfo`, and their types in JSON."""
 
 
 def load_model(folder: Path, device: str = "cpu") -> SavedModel:
@@ -88,7 +94,7 @@ def load_model(folder: Path, device: str = "cpu") -> SavedModel:
             f"{folder} holds a specialist, which tells some pdfs apart and no others: join it to its generalist by "
             "`asrkd add-specialists`"
         )
-    description = read_fields(folder / "model.json", **_FIELDS)
+    description = read_fields(folder / "model.json", **NET_FIELDS, log_priors=list)
     try:
         description["log_priors"] = tuple(map(float, description["log_priors"]))
         info = ModelInfo(**description)

@@ -5,38 +5,26 @@ the pdfs, and the correction of the last logit, which is the dustbin's. It has n
 own, so that no verb takes it for a model: `specialised` joins it to its generalist.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from asrkd.core.files import read_fields, write_json
 from asrkd.models import build_model
-from asrkd.models.saved import SPECIALIST, SavedModel, load_weights, save_weights
+from asrkd.models.saved import NET_FIELDS, SPECIALIST, NetInfo, SavedModel, load_weights, save_weights
 
 _WEIGHTS = "specialist.safetensors"
 
 
 @dataclass(frozen=True)
-class SpecialistInfo:
+class SpecialistInfo(NetInfo):
     """``pdfs`` are ids among the tree's ``num_pdfs``; ``correction`` is added to the dustbin's logit."""
 
-    model: Mapping[str, Any]
-    left: int
-    right: int
-    feature_dim: int
-    num_pdfs: int
-    features: str
-    tied_states: str
     pdfs: tuple[int, ...]
     correction: float
-
-    @property
-    def input_dim(self) -> int:
-        return (self.left + 1 + self.right) * self.feature_dim
 
 
 @dataclass(frozen=True)
@@ -77,9 +65,7 @@ def save_specialist(folder: Path, module: nn.Module, info: SpecialistInfo) -> No
 
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("left", "right", "feature_dim", "num_pdfs"), int),
-    **dict.fromkeys(("features", "tied_states"), str),
-    "model": dict,
+    **NET_FIELDS,
     "pdfs": list,
     "correction": (int, float),
 }

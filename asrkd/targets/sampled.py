@@ -54,10 +54,9 @@ class Sampled:
         powers, item = min(_BITS, 2**16 // num_pdfs), np.int16
         if powers < 2:
             powers, item = _BITS, np.int32
-        base = next(base for base in (2, 3, 4, 7, 16) if base**powers > _MOST)
-        self.powers = base ** np.arange(powers)
+        self.base = next(base for base in (2, 3, 4, 7, 16) if base**powers > _MOST)
         self.dtype = np.dtype([("count", np.uint8), ("items", item, (draws,))])
-        digits = [_digits(count, base, powers) for count in range(_MOST + 1)]
+        digits = [_digits(count, self.base, powers) for count in range(_MOST + 1)]
         self._lengths = np.array([*map(len, digits)])
         self._digits = np.zeros((len(digits), self._lengths.max()), np.int64)
         for count, found in enumerate(digits):
@@ -101,8 +100,7 @@ class Sampled:
         if records["items"].dtype == torch.int16:
             items &= 2**16 - 1
         powers = items.div(self.num_pdfs, rounding_mode="floor")
-        draws = torch.from_numpy(self.powers).to(items)[powers]
-        ids, drawn = without_padding(items - self.num_pdfs * powers, draws, records["count"])
+        ids, drawn = without_padding(items - self.num_pdfs * powers, self.base**powers, records["count"])
         # A pdf's items, which stand together, as one; what is left over is padding.
         begins = torch.ones_like(ids)
         begins[:, 1:] = ids[:, 1:] != ids[:, :-1]

@@ -26,7 +26,7 @@ from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window
 from asrkd.hmm.alignment import Alignment
 from asrkd.losses import NO_LABEL, Batch, SoftTargets, build_loss
-from asrkd.models.saved import SavedModel, check_belongs, load_model, log_softmax
+from asrkd.models.saved import NetInfo, SavedModel, check_belongs, load_model, log_softmax
 from asrkd.models.specialised import Specialised
 from asrkd.models.specialist import SpecialistInfo, save_specialist, start_from
 from asrkd.targets.averaging import window_of
@@ -77,8 +77,7 @@ def train_specialist(config: TrainConfig, inputs: SpecialistInputs, work: Path) 
     dev_batches = HalfSpecial(replace(lump, temperature=None), dev.alignment, dev_frames, on_dev)
     module = start_from(generalist, pdfs)
     fitted = fit(config, module, loss, batches, dev_batches, device, work)
-    info = {field.name: getattr(generalist.info, field.name) for field in fields(generalist.info)}
-    del info["log_priors"]
+    info = {field.name: getattr(generalist.info, field.name) for field in fields(NetInfo)}
     save_specialist(work, module, SpecialistInfo(**info, pdfs=tuple(pdfs), correction=correction))
     return {**finish(work, fitted, module, frames, device), "pdfs": len(pdfs), "correction": correction}
 

@@ -7,4 +7,3 @@ recipe=omitted_classes
 
 . recipes/study.sh
 study
-echo "page: $exp/study/sweep.html"
