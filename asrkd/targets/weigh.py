@@ -47,13 +47,11 @@ def weigh(
     features, alignment = FeatureDir.open(features_dir), Alignment.open(alignment_dir)
     ensemble = open_ensemble(models, choose_device("auto"), combination)
     check_belongs(ensemble.models[0], features.identity, alignment.tied_states)
-    failed = set(alignment.failed)
-    utt_ids = [utt_id for utt_id in features.utt_ids if utt_id not in failed]
-    if not utt_ids:
-        raise DataError(f"{features_dir}: no labelled frames to weigh on: did every utterance fail to align?")
+    utt_ids = labelled(features, alignment)
 
     def frames() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        return _frames(ensemble, features, alignment, utt_ids)
+        for logits, labels in labelled_logits(ensemble, features, alignment, "weigh"):
+            yield torch.stack([log_softmax(z) for z in logits]), labels
 
     learnt = learn(frames, mean_of(combination), len(models))
     figures: dict[str, Any] = {
@@ -118,15 +116,28 @@ def _of_labels(log_posteriors: torch.Tensor, labels: torch.Tensor) -> torch.Tens
     return log_posteriors.gather(2, labels.expand(len(log_posteriors), -1)[..., None])[..., 0]
 
 
-def _frames(
-    ensemble: Ensemble, features: FeatureDir, alignment: Alignment, utt_ids: Sequence[str]
-) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    for utt_id in tqdm(utt_ids, "weigh", disable=None):
-        log_posteriors = torch.stack([log_softmax(z) for z in ensemble.logits(features.load(utt_id))])
-        labels = torch.from_numpy(alignment.pdf_ids(utt_id)).long().to(log_posteriors.device)
-        if len(labels) != log_posteriors.shape[1]:
+def labelled(features: FeatureDir, alignment: Alignment) -> list[str]:
+    """The utterances that did not fail to align; DataError where there are none."""
+    failed = set(alignment.failed)
+    utt_ids = [utt_id for utt_id in features.utt_ids if utt_id not in failed]
+    if not utt_ids:
+        raise DataError(f"{features.path}: no labelled frames: did every utterance fail to align?")
+    return utt_ids
+
+
+def labelled_logits(
+    ensemble: Ensemble, features: FeatureDir, alignment: Alignment, description: str
+) -> Iterator[tuple[list[torch.Tensor], torch.Tensor]]:
+    """By utterance that is `labelled`: each model's logits (frames, num_pdfs), and the labels (frames,).
+
+    MismatchError where these are of another number of frames.
+    """
+    for utt_id in tqdm(labelled(features, alignment), description, disable=None):
+        logits = ensemble.logits(features.load(utt_id))
+        labels = torch.from_numpy(alignment.pdf_ids(utt_id)).long().to(logits[0].device)
+        if len(labels) != len(logits[0]):
             raise MismatchError(
-                f"{features.path}: {utt_id} has {log_posteriors.shape[1]} frames, {len(labels)} in the alignment "
+                f"{features.path}: {utt_id} has {len(logits[0])} frames, {len(labels)} in the alignment "
                 f"{alignment.path}: were both made from one data dir?"
             )
-        yield log_posteriors, labels
+        yield logits, labels

@@ -20,13 +20,14 @@ import torch
 from numpy.typing import NDArray
 
 from asrkd.core.device import choose_device
-from asrkd.core.errors import ConfigError, DataError, MismatchError
+from asrkd.core.errors import ConfigError
 from asrkd.features.store import FeatureDir
 from asrkd.hmm.alignment import Alignment
 from asrkd.hmm.classes import ClassName, pdf_mask
 from asrkd.models.layers import output_layer
 from asrkd.models.saved import check_belongs, load_model, save_model
 from asrkd.targets.averaging import Ensemble
+from asrkd.targets.weigh import labelled_logits
 
 FloatArray = NDArray[np.float64]
 _BEYOND = 1.0  # past the last frame's margin, where all or none are best
@@ -78,20 +79,8 @@ def raise_bias(  # noqa: PLR0917 (inputs first)
     mask = torch.from_numpy(pdf_mask(classes, alignment.num_pdfs, alignment.tied_states, tied_states, "--class"))
     if not mask.any() or mask.all():
         raise ConfigError("--class: name some of the pdfs, and not all of them")
-    failed = set(alignment.failed)
-    ensemble, parts = Ensemble([model]), []
-    for utt_id in features.utt_ids:
-        if utt_id in failed:
-            continue
-        logits, labels = ensemble.logits(features.load(utt_id))[0].float().cpu(), alignment.pdf_ids(utt_id)
-        if len(logits) != len(labels):
-            raise MismatchError(
-                f"{features_dir}: {utt_id} has {len(logits)} frames, {len(labels)} in the alignment {alignment_dir}: "
-                "were both made from one data dir?"
-            )
-        parts.append(_margins(logits, labels, mask))
-    if not parts:
-        raise DataError(f"{features_dir}: no labelled frames: did every utterance fail to align?")
+    every = labelled_logits(Ensemble([model]), features, alignment, "bias")
+    parts = [_margins(logits.float().cpu(), labels.cpu(), mask) for (logits,), labels in every]
     margins, below, above = (np.concatenate(part) for part in zip(*parts, strict=True))
     best = best_offset(margins, below, above)
     with torch.no_grad():
@@ -113,9 +102,9 @@ def raise_bias(  # noqa: PLR0917 (inputs first)
 
 
 def _margins(
-    logits: torch.Tensor, labels: NDArray[np.int32], mask: torch.Tensor
+    logits: torch.Tensor, labels: torch.Tensor, mask: torch.Tensor
 ) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
     """By how much the others lead, (frames,); whether the best of the others is right, and the best of the masked."""
     of_mask, others = (logits.masked_fill(out, -torch.inf).max(-1) for out in (~mask, mask))
     margins = (others.values - of_mask.values).double().numpy()
-    return margins, others.indices.numpy() == labels, of_mask.indices.numpy() == labels
+    return margins, (others.indices == labels).numpy(), (of_mask.indices == labels).numpy()
