@@ -117,9 +117,8 @@ class Alignment:
 
     @property
     def log_priors(self) -> NDArray[np.float64]:
-        """log p(pdf) by frames, shape (num_pdfs,); a pdf that was never seen counts as seen once."""
-        counts = np.maximum(self.pdf_counts, 1.0)
-        return np.log(counts / counts.sum())
+        """`log_priors` of all its frames."""
+        return log_priors(self.pdf_counts)
 
     def check_tied_states(self, tied_states: str, whose: str) -> None:
         """MismatchError unless ``tied_states`` (the hash that ``whose`` carries) is the alignment's own."""
@@ -128,6 +127,13 @@ class Alignment:
                 f"{whose} belongs to tied states {tied_states[:12]}, alignment {self.path} to {self.tied_states[:12]}: "
                 "was the tree built again? Align again with the same tied-state model"
             )
+
+
+def log_priors(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log p(pdf) by frames, shape (num_pdfs,), as ``counts``; a pdf that was never seen counts as seen once."""
+    counts = np.maximum(counts, 1.0)
+    result: NDArray[np.float64] = np.log(counts / counts.sum())
+    return result
 
 
 def write_alignment(

@@ -20,7 +20,7 @@ from asrkd.core.files import write_json
 from asrkd.core.random import rng_for
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window
-from asrkd.hmm.alignment import Alignment
+from asrkd.hmm.alignment import Alignment, log_priors
 from asrkd.hmm.classes import ClassName, pdf_mask
 from asrkd.losses import Loss, build_loss
 from asrkd.models import build_model
@@ -52,6 +52,7 @@ class TrainConfig:
     fraction: float = Field(default=1.0, gt=0, le=1)  # share of the labelled utterances, the same for every seed
     omit: tuple[ClassName, ...] = ()  # pdfs, or phones, whose frames are left out
     only: tuple[ClassName, ...] = ()  # or the only ones whose frames are not
+    priors: Literal["all", "kept"] = "all"  # for decoding: of all labelled frames, or of what omit and only keep
     epochs: int = Field(default=15, ge=1)
     early_stopping: bool = True  # keep the epoch that is best on dev; false: train all epochs, and keep the last
     patience: int = Field(default=4, ge=1)  # epochs without a better dev frame accuracy before training stops
@@ -269,6 +270,9 @@ def _selected(source: Source, config: TrainConfig, model: Path | None) -> Source
 
 
 def _model_info(config: TrainConfig, source: Source) -> ModelInfo:
+    counts = source.alignment.pdf_counts
+    if config.priors == "kept" and source.kept is not None:
+        counts = counts * source.kept
     return ModelInfo(
         model=config.model,
         left=config.window.left,
@@ -277,7 +281,7 @@ def _model_info(config: TrainConfig, source: Source) -> ModelInfo:
         num_pdfs=source.alignment.num_pdfs,
         features=source.features.identity,
         tied_states=source.alignment.tied_states,
-        log_priors=tuple(float(p) for p in source.alignment.log_priors),
+        log_priors=tuple(log_priors(counts).tolist()),
     )
 
 

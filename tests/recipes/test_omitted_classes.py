@@ -39,13 +39,15 @@ def test_the_configuration_is_sound() -> None:
 def test_the_phone_is_left_out_and_its_bias_brings_it_back(exp: Path, recipe: Recipe) -> None:
     studies = {study["name"]: study["rows"] for study in read_json(exp / "study/sweep.json")["studies"]}
     assert list(studies) == ["iy", "two"]
-    for whole, part, moved in studies.values():
+    for whole, part, moved, *_ in studies.values():
         recalls = [row["rates"]["recall"]["estimate"] for row in (whole, part, moved)]
         assert recalls[1] != recalls[2]
         assert moved["dev"]["estimate"] >= part["dev"]["estimate"]
         for row in (part, moved):
             assert set(row["differences"]) == {"frame_accuracy", "recall", "wer"}
     assert studies["iy"][2]["offset"]["estimate"] > 0 > studies["two"][2]["offset"]["estimate"]
+    assert studies["iy"][1]["rates"]["frame_accuracy"] == studies["iy"][3]["rates"]["frame_accuracy"]  # one net,
+    assert studies["iy"][1]["rates"]["wer"] != studies["iy"][3]["rates"]["wer"]  # two priors
     alignment = Alignment.open(recipe.exp / "ali/train")
     mask = pdf_mask(["IY"], alignment.num_pdfs, alignment.tied_states, recipe.exp / "tri", "omit")
     net = exp / "study/trials/iy/student=without-IY/1/net/stage.json"

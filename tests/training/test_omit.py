@@ -12,6 +12,7 @@ from asrkd.core.errors import ConfigError, DataError
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window
 from asrkd.hmm.alignment import Alignment
+from asrkd.models.saved import load_model
 from asrkd.training.blocks import open_frames
 from asrkd.training.frames import FrameBatches, FrameStore, Source
 from asrkd.training.train import TrainConfig, TrainInputs, train
@@ -50,6 +51,19 @@ def test_only_is_the_rest(problem: TrainInputs, config_of: Callable[..., TrainCo
     assert nets[0] == nets[1]
     counts = Alignment.open(problem.alignment).pdf_counts
     assert summary["frames"] == summary["labelled_frames"] == counts[1:].sum()
+
+
+def test_priors_are_of_all_frames_or_of_those_kept(
+    problem: TrainInputs, config_of: Callable[..., TrainConfig], tmp_path: Path
+) -> None:
+    counts, priors = Alignment.open(problem.alignment).pdf_counts, {}
+    for name in ("all", "kept"):
+        (tmp_path / name).mkdir()
+        train(config_of(omit=[0], priors=name, epochs=1), problem, tmp_path / name)
+        priors[name] = np.exp(load_model(tmp_path / name).log_priors)
+    np.testing.assert_allclose(priors["all"], counts / counts.sum(), rtol=1e-6)
+    left = np.array([1, *counts[1:]])  # what was never seen counts as seen once
+    np.testing.assert_allclose(priors["kept"], left / left.sum(), rtol=1e-6)
 
 
 def test_mistakes(problem: TrainInputs, config_of: Callable[..., TrainConfig], source: Source, tmp_path: Path) -> None:
