@@ -22,6 +22,7 @@ from asrkd.core.random import rng_for
 
 NUM_CLASSES = 10
 _UNSIGNED_BYTE = 8
+_MOST_BYTES = 2**31  # MNIST's 60,000 images are 47 million
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -107,14 +108,19 @@ def _read_idx(folder: Path, name: str, dims: int) -> NDArray[np.uint8]:
     path = next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
     if path is None:
         raise DataError(f"{folder} has neither {name} nor {name}.gz: is it a folder of MNIST's files?")
-    try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: not readable as gzip ({error}): was it cut short?") from None
     start = 4 + 4 * dims
-    if data[:4] != bytes([0, 0, _UNSIGNED_BYTE, dims]) or len(data) < start:
-        raise DataError(f"{path}: no IDX file of bytes in {dims} dimensions: is it another file?")
-    shape = tuple(int.from_bytes(data[at : at + 4], "big") for at in range(4, start, 4))
-    if len(data) - start != math.prod(shape):
-        raise DataError(f"{path}: {len(data) - start} bytes for an array of {shape}: was it cut short?")
-    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            head = file.read(start)
+            shape = tuple(int.from_bytes(head[at : at + 4], "big") for at in range(4, start, 4))
+            if head[:4] != bytes([0, 0, _UNSIGNED_BYTE, dims]) or len(head) < start:
+                raise DataError(f"{path}: no IDX file of bytes in {dims} dimensions: is it another file?")
+            if math.prod(shape) > _MOST_BYTES:
+                raise DataError(f"{path}: says that it holds an array of {shape}: is it damaged?")
+            data = file.read(math.prod(shape) + 1)  # one byte more, if there is one, is one too many
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: not readable ({error}): was it cut short?") from None
+    if len(data) != math.prod(shape):
+        found = f"{len(data)} bytes" if len(data) < math.prod(shape) else "more bytes"
+        raise DataError(f"{path}: {found} for an array of {shape}: was it cut short, or are there two in one file?")
+    return np.frombuffer(data, np.uint8).reshape(shape)
