@@ -1,4 +1,4 @@
-"""pdf-ids drawn at random in proportion to the posteriors, with counts: 2 bytes for most that were drawn, and 1.
+"""pdf-ids drawn at random in proportion to the posteriors, with counts: a byte or two for each that was drawn, and 1.
 
 Anshumann et al. (2025), Sparse Logit Sampling: where truncation is biased, draws are not. With n draws of which c_i
 are pdf i, E[c_i / n] = p_i, so that the cross-entropy with the student, -sum_i (c_i / n) log q_i, and its gradient
@@ -7,9 +7,11 @@ have the dense ones as their means. (The entropy of c / n has not: the loss is o
 Draws are systematic: n points at equal distances in the cumulated posteriors, all moved by one random number a frame.
 The mean is that of independent draws; the variance of each c_i is at most theirs, and at most 1/4.
 
-An item is a pdf-id and, in what 16 bits leave beside it, a power of a base: so many draws. A count is the sum of its
-items, which are its digits in that base: most counts are 1, and one item. For up to 8,192 pdfs the base is 2, for up
-to 16,384 it is 4, and where 16 bits hold no two powers, an item has 32.
+A frame is a list of steps, a byte each, that go up through the pdf-ids from 0 and say what was drawn on the way:
+
+    0 to 239     so many pdfs on, and one draw of the pdf there
+    240 + k      240 * 2^k pdfs on, and no draw
+    248 + k      no pdf on, and 2^k more draws
 
 How many pdfs are listed adapts to the frame by itself: a sure one lists one or two. How many draws a frame needs is
 known from p alone, so that choosing n by frame keeps the mean, too: independent draws are off by (1 - sum_i p_i^2) / n
@@ -23,16 +25,18 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from asrkd.core.config import STRICT
 from asrkd.core.random import rng_for
 from asrkd.losses import SoftTargets
-from asrkd.targets import Records, without_padding
+from asrkd.targets import Records
 
 _MOST = 255  # draws of a frame
-_BITS = 8  # powers of 2 that make it up
+_JUMP, _AGAIN = 240, 248  # the first steps of their kinds; each has a power of 2 for every bit of a byte
+_BITS = 8
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -45,22 +49,17 @@ class Config:
 
 
 class Sampled:
-    """Items by ascending pdf-id, then by power, and their number, in 8 bits."""
+    """Steps, and their number, which a frame has in 8 bits where it can't exceed them, else in 16."""
 
     random = True
 
     def __init__(self, draws: int, max_variance: float, seed: int, num_pdfs: int):
         self.draws, self.max_variance, self.seed, self.num_pdfs = draws, max_variance, seed, num_pdfs
-        powers, item = min(_BITS, 2**16 // num_pdfs), np.int16
-        if powers < 2:
-            powers, item = _BITS, np.int32
-        self.base = next(base for base in (2, 3, 4, 7, 16) if base**powers > _MOST)
-        self.dtype = np.dtype([("count", np.uint8), ("items", item, (draws,))])
-        digits = [_digits(count, self.base, powers) for count in range(_MOST + 1)]
-        self._lengths = np.array([*map(len, digits)])
-        self._digits = np.zeros((len(digits), self._lengths.max()), np.int64)
-        for count, found in enumerate(digits):
-            self._digits[count, : len(found)] = found
+        width = draws + (num_pdfs - 1) // _JUMP  # all draws in different places, all that lies between jumped over
+        count = np.uint8 if width <= np.iinfo(np.uint8).max else np.int16
+        self.dtype = np.dtype([("count", count), ("steps", np.uint8, (width,))])
+        self._jumps = _powers((num_pdfs - 1) // _JUMP, _JUMP)
+        self._agains = _powers(draws - 1, _AGAIN)
 
     def num_draws(self, posteriors: torch.Tensor) -> torch.Tensor:
         """Draws (frames,) for posteriors (frames, num_pdfs)."""
@@ -77,14 +76,17 @@ class Sampled:
         begins = drawn.copy()  # points come in ascending order, so those of a pdf stand together
         begins[:, 1:] &= ids[:, 1:] != ids[:, :-1]
         counts = np.diff(np.flatnonzero(np.append(begins[drawn], True)))
-        lengths = self._lengths[counts]
-        frames = np.repeat(np.nonzero(begins)[0], lengths)
-        within = np.arange(len(frames)) - np.repeat(lengths.cumsum() - lengths, lengths)
-        items = np.repeat(ids[begins], lengths) + self.num_pdfs * self._digits[np.repeat(counts, lengths), within]
+        frames, pdfs = np.nonzero(begins)[0], ids[begins]
+        gaps = np.diff(pdfs, prepend=0)
+        first = np.diff(frames, prepend=-1) > 0
+        gaps[first] = pdfs[first]
+        jumps, agains = self._jumps[gaps // _JUMP], self._agains[counts - 1]
+        steps = np.concatenate([jumps, (gaps % _JUMP)[:, None], agains], axis=1)
+        there = steps >= 0
         records = np.zeros(len(ids), self.dtype)
-        records["count"] = numbers = np.bincount(frames, minlength=len(ids))
-        ranks = np.arange(len(frames)) - (numbers.cumsum() - numbers)[frames]
-        records["items"][frames, ranks] = items.astype(self.dtype["items"].base)
+        records["count"] = numbers = np.bincount(frames, there.sum(1), len(ids))
+        width = self.dtype["steps"].shape[0]
+        records["steps"][np.arange(width) < numbers[:, None]] = steps[there]
         return records
 
     def _drawn(self, posteriors: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
@@ -96,23 +98,35 @@ class Sampled:
         return torch.searchsorted(cumulated, points.contiguous()).masked_fill(numbers >= draws, -1)
 
     def soft_targets(self, records: Mapping[str, torch.Tensor]) -> SoftTargets:
-        items = records["items"].int()
-        if records["items"].dtype == torch.int16:
-            items &= 2**16 - 1
-        powers = items.div(self.num_pdfs, rounding_mode="floor")
-        ids, drawn = without_padding(items - self.num_pdfs * powers, self.base**powers, records["count"])
-        # A pdf's items, which stand together, as one; what is left over is padding.
-        begins = torch.ones_like(ids)
-        begins[:, 1:] = ids[:, 1:] != ids[:, :-1]
-        places = begins.cumsum(-1) - 1
-        counts = torch.zeros_like(drawn).scatter_add_(-1, places, drawn)
-        ids = ids[:, :1].repeat(1, ids.shape[-1]).scatter_(-1, places, ids)
-        return SoftTargets(counts / counts.sum(-1, keepdim=True), torch.zeros_like(drawn[:, 0]), ids, has_tail=False)
+        steps = records["steps"].int()
+        listed = torch.arange(steps.shape[-1], device=steps.device) < records["count"][:, None]
+        powers = 1 << steps % _BITS  # both kinds that have one begin at a multiple
+        single, jump = steps < _JUMP, steps < _AGAIN
+        ids = torch.where(single, steps, torch.where(jump, _JUMP * powers, 0)).cumsum(-1)
+        drawn = torch.where(single, 1, torch.where(jump, 0, powers)).masked_fill(~listed, 0)
+        # The draws of a pdf as one, at the step that comes to it; all other steps are padding.
+        comes = single & listed
+        places = (comes.cumsum(-1) - 1).clamp_min(0)
+        counts = torch.zeros_like(ids).scatter_add_(-1, places, drawn.long()).gather(-1, places)
+        first = ids.gather(-1, comes.int().argmax(-1, keepdim=True))
+        probs = counts.masked_fill(~comes, 0).float() / drawn.sum(-1, keepdim=True)
+        return SoftTargets(probs, torch.zeros_like(probs[:, 0]), ids.where(comes, first), has_tail=False)
 
 
-def _digits(count: int, base: int, powers: int) -> list[int]:
-    """The powers of ``base`` whose sum is ``count``, least first."""
-    return [power for power in range(powers) for _ in range(count // base**power % base)]
+def _powers(most: int, first: int) -> NDArray[np.int16]:
+    """For each number up to ``most`` the powers k of 2 that it is the sum of, as steps ``first`` + k; -1 beyond them.
+
+    The last k is there as often as it takes.
+    """
+    last = _BITS - 1
+    rows = [
+        [first + k for k in range(last) if number >> k & 1] + [first + last] * (number >> last)
+        for number in range(most + 1)
+    ]
+    result = np.full((len(rows), max(map(len, rows))), -1, np.int16)
+    for number, row in enumerate(rows):
+        result[number, : len(row)] = row
+    return result
 
 
 def build(config: Config, num_pdfs: int) -> Sampled:

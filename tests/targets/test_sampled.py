@@ -42,7 +42,7 @@ def test_counts_add_up_to_the_draws(seed: int, num_pdfs: int, draws: int, scale:
     # Points at equal distances: a count is one of the two whole numbers about its mean.
     assert ((drawn - draws * p).abs() < 1.01).all()
     for record in records:
-        assert not record["items"][record["count"] :].any()
+        assert not record["steps"][record["count"] :].any()
 
 
 @pytest.mark.parametrize("config", [{"draws": 7}, {"draws": 50, "max_variance": 0.1}], ids=["fixed", "adaptive"])
@@ -95,24 +95,33 @@ def test_sure_frames_take_few_draws() -> None:
     adaptive, fixed = sampled(draws=40, max_variance=0.02), sampled(draws=40)
     assert adaptive.encode(torch.stack([sure, unsure]))["count"].tolist() == [1, 40]
     assert sampled_draws(adaptive, sure) == 1
-    # 40 draws of one pdf are 32 and 8.
-    assert fixed.encode(sure[None])["count"].tolist() == [2]
+    # The step to the pdf has one of the 40 draws, and three more steps have 32, 4, 2 and 1.
+    assert fixed.encode(sure[None])["count"].tolist() == [5]
 
 
-@pytest.mark.parametrize(
-    ("num_pdfs", "bits", "most"), [(8192, 16, 8), (16384, 16, 12), (32768, 16, 30), (32769, 32, 8), (70000, 32, 8)]
-)
-def test_an_item_is_a_pdf_and_a_power(num_pdfs: int, bits: int, most: int) -> None:
-    """The last pdf alone, at every number of draws; ``most`` items make up 255."""
-    p = torch.zeros(1, num_pdfs)
-    p[0, -1] = 1
-    for draws in (1, 2, 3, 15, 16, 64, 128, 254, 255):
+@given(pdf=st.integers(0, 69_999), beyond=st.integers(1, 70_000), draws=st.integers(1, 255))
+def test_one_pdf_of_many_is_few_steps(pdf: int, beyond: int, draws: int) -> None:
+    p = torch.zeros(1, pdf + beyond)
+    p[0, pdf] = 1
+    codec = sampled(pdf + beyond, draws=draws)
+    record = codec.encode(p)[0]
+    jumps, again = pdf // 240, draws - 1
+    assert record["count"] == (jumps % 128).bit_count() + jumps // 128 + 1 + again.bit_count()
+    torch.testing.assert_close(given_back(codec, p), p, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("num_pdfs", [240, 241, 14_000, 30_600, 61_441])
+def test_steps_are_never_more_than_have_room(num_pdfs: int) -> None:
+    """Draws of as many pdfs, which stand as far apart as they can, each in a place of its own."""
+    for draws in (1, 128, 195, 196, 197, 240, 255):
         codec = sampled(num_pdfs, draws=draws)
+        p = torch.zeros(1, num_pdfs)
+        p[0, torch.linspace(0, num_pdfs - 1, draws).long().unique()] = 1
+        p /= p.sum()
         record = codec.encode(p)[0]
-        assert record["items"].nbytes == draws * bits // 8
-        assert record["count"] <= most
-        assert record["count"] == 1 or draws > 1
-        torch.testing.assert_close(given_back(codec, p), p, rtol=0, atol=1e-6)
+        assert 1 <= record["count"] <= len(record["steps"])
+        torch.testing.assert_close(given_back(codec, p), p, rtol=0, atol=1 / draws)
+        assert (given_back(codec, p)[p == 0] == 0).all()
 
 
 def test_draws_belong_to_seed_utterance_and_frame() -> None:
