@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from asrkd.core.errors import DataError
 from asrkd.core.files import read_fields, write_json
 from asrkd.models import build_model
 from asrkd.models.saved import NET_FIELDS, SPECIALIST, NetInfo, SavedModel, load_weights, save_weights
@@ -74,7 +75,9 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 def load_specialist(folder: Path) -> SavedSpecialist:
     """Read a specialist's folder. Raises DataError for missing or damaged files."""
     fields = read_fields(folder / SPECIALIST, **_FIELDS)
-    info = SpecialistInfo(**{**{name: fields[name] for name in _FIELDS}, "pdfs": tuple(map(int, fields["pdfs"]))})
+    if not fields["pdfs"] or any(type(pdf) is not int for pdf in fields["pdfs"]):
+        raise DataError(f"{folder / SPECIALIST}: pdfs is no list of pdf-ids: was it edited?")
+    info = SpecialistInfo(**{**{name: fields[name] for name in _FIELDS}, "pdfs": tuple(fields["pdfs"])})
     module = build_model(info.model, info.input_dim, len(info.pdfs) + 1, str(folder / SPECIALIST))
     load_weights(module, folder / _WEIGHTS)
     return SavedSpecialist(folder, info, module.eval())

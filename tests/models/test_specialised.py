@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from asrkd.core.errors import ConfigError, DataError, MismatchError
+from asrkd.core.files import read_json, write_json
 from asrkd.models import build_model
 from asrkd.models.consensus import Opinion, consensus
 from asrkd.models.saved import ModelInfo, SavedModel, load_model, log_softmax, save_model
@@ -137,6 +138,12 @@ def test_round_trip_of_both_folders(model: SavedModel, specialists: list[SavedSp
     torch.testing.assert_close(one.module(windows), specialists[1].module(windows), rtol=0, atol=0)
     with pytest.raises(DataError, match=r"holds a specialist.*add-specialists"):
         load_model(tmp_path / "specialist")
+    path = tmp_path / "specialist/specialist.json"
+    description = read_json(path)
+    for pdfs in ([], ["1", "2"], [0.5]):
+        write_json(path, {**description, "pdfs": pdfs})
+        with pytest.raises(DataError, match="pdfs is no list of pdf-ids"):
+            load_specialist(tmp_path / "specialist")
 
 
 def test_what_does_not_belong_together(model: SavedModel, specialists: list[SavedSpecialist]) -> None:
