@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, TypeAlias
 
-from asrkd.core.config import nearest
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from asrkd.core.config import STRICT, nearest
 from asrkd.core.errors import ConfigError
 
 Settings: TypeAlias = dict[str, Any]
@@ -43,17 +46,47 @@ Grid: TypeAlias = Mapping[str, Sequence[Any] | Mapping[str, Settings]]
 """By axis: values of the setting of that name, or names of values with the settings that each stands for."""
 
 
-def points(grid: Grid, fixed: Settings, where: str) -> Iterator[tuple[dict[str, str], Settings]]:
+@dataclass(frozen=True, config=STRICT)
+class Adjustment:
+    """Settings of the points that have these values ``at`` some axes, over those of the axes."""
+
+    at: Settings = Field(min_length=1)
+    set: Settings = Field(min_length=1)
+
+
+def points(
+    grid: Grid, fixed: Settings, where: str, adjust: Sequence[Adjustment] = ()
+) -> Iterator[tuple[dict[str, str], Settings]]:
     """Every combination: by axis the name of its value; all its settings."""
     if not grid:
         raise ConfigError(f"{where}: grid is empty: which settings are to vary?")
     _check_settings(fixed, f"{where}: fixed")
     axes = [_axis(name, values, f"{where}: grid") for name, values in grid.items()]
+    known = {name: [text for text, _ in values] for name, values in zip(grid, axes, strict=True)}
+    adjustments = []
+    for index, each in enumerate(adjust):
+        _check_settings(each.set, f"{where}: adjust.{index}.set")
+        adjustments.append((named(each.at, known, f"{where}: adjust.{index}.at"), each.set))
     for combination in product(*axes):
         settings = dict(fixed)
         for _, values in combination:
             settings |= values
-        yield {axis: text for axis, (text, _) in zip(grid, combination, strict=True)}, settings
+        labels = {axis: text for axis, (text, _) in zip(grid, combination, strict=True)}
+        for wanted, values in adjustments:
+            if wanted.items() <= labels.items():
+                settings |= values
+        yield labels, settings
+
+
+def named(values: Settings, known: Mapping[str, Sequence[str]], where: str) -> dict[str, str]:
+    """By axis the name of its value; ConfigError for one that is not ``known``."""
+    wanted = {axis: label(value) for axis, value in values.items()}
+    for axis, text in wanted.items():
+        if axis not in known:
+            raise ConfigError(f"{where}: {axis!r} is no axis{nearest(axis, list(known))}")
+        if text not in known[axis]:
+            raise ConfigError(f"{where}.{axis}: {text!r} is no value of it{nearest(text, known[axis])}")
+    return wanted
 
 
 def label(value: Any) -> str:
@@ -80,14 +113,14 @@ def _axis(name: str, values: Sequence[Any] | Mapping[str, Settings], where: str)
     if isinstance(values, Mapping):
         for text, settings in values.items():
             _check_settings(settings, f"{where}.{name}.{text}")
-        named = list(values.items())
+        pairs = list(values.items())
     else:
         _check_settings({name: values}, where)
-        named = [(label(value), {name: value}) for value in values]
-    folders = [slug(text) for text, _ in named]
-    if twice := [text for (text, _), folder in zip(named, folders, strict=True) if folders.count(folder) > 1]:
+        pairs = [(label(value), {name: value}) for value in values]
+    folders = [slug(text) for text, _ in pairs]
+    if twice := [text for (text, _), folder in zip(pairs, folders, strict=True) if folders.count(folder) > 1]:
         raise ConfigError(f"{where}.{name}: {twice[0]!r} is there twice")
-    return named
+    return pairs
 
 
 def _check_settings(settings: Settings, where: str) -> None:

@@ -28,8 +28,10 @@ from asrkd.core.grid import (
     SHORT,
     TEACHER,
     TEACHERS,
+    Adjustment,
     Settings,
     label,
+    named,
     points,
     slug,
 )
@@ -64,6 +66,7 @@ class StudyConfig:
     grid: dict[str, list[Any] | dict[str, Settings]]
     title: str = ""
     fixed: Settings = Field(default_factory=dict)  # settings of all trials
+    adjust: list[Adjustment] = Field(default_factory=list)  # settings of some points
     reference: Settings = Field(default_factory=dict)
     words: bool = False  # decode, too
     share: bool = False  # frame accuracy as a share of the reference's, too
@@ -187,7 +190,7 @@ class Planner:
             _check_name(name, where)
             _check_against(config, where)
             rows = []
-            for labels, settings in points(config.grid, config.fixed, where):
+            for labels, settings in points(config.grid, config.fixed, where, config.adjust):
                 folder = f"{name}/{slug(','.join(f'{axis}={value}' for axis, value in labels.items()))}"
                 members: dict[int, str] = {}
                 for place, seed in enumerate(seeds, start=1):
@@ -311,12 +314,7 @@ def _references(key: str, values: Settings, config: StudyConfig, rows: Sequence[
     """For each row the number of the one that is the same but for ``values``, which are the study's ``key``."""
     if not values:
         return [None] * len(rows)
-    wanted = {axis: label(value) for axis, value in values.items()}
-    for axis, text in wanted.items():
-        if axis not in config.grid:
-            raise ConfigError(f"{where}: {key}: {axis!r} is no axis{nearest(axis, list(config.grid))}")
-        known = list(dict.fromkeys(row.labels[axis] for row in rows))
-        if text not in known:
-            raise ConfigError(f"{where}: {key}.{axis}: {text!r} is no value of it{nearest(text, known)}")
+    known = {axis: list(dict.fromkeys(row.labels[axis] for row in rows)) for axis in config.grid}
+    wanted = named(values, known, f"{where}: {key}")
     numbers = {tuple(row.labels.values()): number for number, row in enumerate(rows)}
     return [numbers[tuple({**row.labels, **wanted}.values())] for row in rows]

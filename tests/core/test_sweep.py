@@ -115,6 +115,18 @@ def test_a_reference_on_all_axes_is_one_row() -> None:
     assert plan_of({"a": {"grid": {"alpha": [1]}}}).studies[0].references == [None]
 
 
+def test_points_are_adjusted_where_all_their_values_are_named() -> None:
+    grid = {"temperature": [1, 2], "size": {"small": {"train.epochs": 3}, "large": {"train.epochs": 4}}}
+    adjust = [
+        {"at": {"size": "large"}, "set": {"alpha": 0}},
+        {"at": {"temperature": 2.0, "size": "large"}, "set": {"train.epochs": 5}},
+    ]
+    plan = plan_of({"a": {"grid": grid, "adjust": adjust}}, seeds=[1])
+    trained = [trial.train for trial in plan.trials.values()]
+    assert [each["epochs"] for each in trained] == [3, 4, 3, 5]
+    assert [each["loss"].get("alpha") == 0 for each in trained] == [False, True, False, True]
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -155,6 +167,10 @@ def test_folders_never_climb() -> None:
         ({"grid": {"alpha": [1]}, "fixed": {"online": "yes"}}, "fixed: online 'yes' is neither true nor false"),
         ({"grid": {"alpha": [1]}, "reference": {"alhpa": 1}}, "reference: 'alhpa' is no axis; did you mean 'alpha'?"),
         ({"grid": {"alpha": [1]}, "reference": {"alpha": 2}}, "reference.alpha: '2' is no value of it; known are 1"),
+        ({"grid": {"alpha": [1]}, "adjust": [{"at": {"x": 1}, "set": {"alpha": 0}}]}, "adjust.0.at: 'x' is no axis"),
+        ({"grid": {"alpha": [1]}, "adjust": [{"at": {"alpha": 2}, "set": {"alpha": 0}}]}, "at.alpha: '2' is no value"),
+        ({"grid": {"alpha": [1]}, "adjust": [{"at": {"alpha": 1}, "set": {"x": 0}}]}, "set: unknown setting 'x'"),
+        ({"grid": {"alpha": [1]}, "adjust": [{"at": {"alpha": 1}}]}, "adjust.0"),
         ({"grid": {"alpha": [1]}, "against": "bytes"}, "against: 'bytes' is neither"),
         ({"grid": {"train.loss.type.x": [1]}}, "'type' is a value, not a section"),
     ],

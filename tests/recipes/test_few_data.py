@@ -24,6 +24,8 @@ def small(folder: Path) -> Path:
     for settings in (*studies["table"]["grid"]["net"].values(), *studies["curve"]["grid"]["share"].values()):
         if "teacher" not in settings:
             settings["train.epochs"] = 2
+    for each in studies["curve"]["adjust"]:
+        each["set"]["train.epochs"] = 2
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(recipe, sort_keys=False))
     return path
