@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,10 +11,9 @@ import torch
 from asrkd.core.errors import ConfigError
 from asrkd.corpora.digits import Images
 from asrkd.hmm.images import write_parts
-from asrkd.training import train as training
-from asrkd.training.checkpoint import Progress
 from asrkd.training.jitter import Jitter
 from asrkd.training.train import TrainConfig, TrainInputs, train
+from tests.training.killed import killed_after_epoch_2
 
 
 def test_whole_images_are_shifted_by_every_amount() -> None:
@@ -39,9 +39,7 @@ def test_it_is_for_images(problem: TrainInputs, config_of: Callable[..., TrainCo
         train(config_of(jitter=1), problem, tmp_path)
 
 
-def test_it_is_seeded_and_goes_on_after_a_cut(
-    config_of: Callable[..., TrainConfig], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_seeded_and_goes_on_after_a_kill(config_of: Callable[..., TrainConfig], tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     parts = {
         name: Images(rng.random((count, 4, 5), np.float32), rng.integers(10, size=count, dtype=np.int32))
@@ -51,23 +49,20 @@ def test_it_is_seeded_and_goes_on_after_a_cut(
     features, alignments = tmp_path / "features", tmp_path / "ali"
     inputs = TrainInputs(features / "train", alignments / "train", features / "dev", alignments / "dev")
 
-    def weights(name: str, **changes: object) -> bytes:
+    plain: dict[str, Any] = {
+        "window": {"left": 0, "right": 0},
+        "model": {"hidden_layers": 1, "hidden_units": 16},
+        "input_noise": 0.0,
+        "early_stopping": False,
+    }
+
+    def trained(name: str, jitter: int) -> bytes:
         (tmp_path / name).mkdir(exist_ok=True)
-        plain = {"model": {"hidden_layers": 1, "hidden_units": 16}, "input_noise": 0.0, "early_stopping": False}
-        train(config_of(**plain, window={"left": 0, "right": 0}, **changes), inputs, tmp_path / name)
+        train(config_of(**plain, jitter=jitter), inputs, tmp_path / name)
         return (tmp_path / name / "model.safetensors").read_bytes()
 
-    whole = weights("whole", jitter=1)
-    assert whole != weights("none")
-    after_epoch = training._after_epoch
-
-    def cut_after_2(work: Path, progress: Progress) -> None:
-        after_epoch(work, progress)
-        if progress.epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "_after_epoch", cut_after_2)
-    with pytest.raises(KeyboardInterrupt):
-        weights("cut", jitter=1)
-    monkeypatch.undo()
-    assert weights("cut", jitter=1) == whole
+    whole = trained("whole", 1)
+    assert whole != trained("none", 0)
+    (tmp_path / "cut").mkdir()
+    killed_after_epoch_2(train, config_of(**plain, jitter=1), inputs, tmp_path / "cut")
+    assert trained("cut", 1) == whole

@@ -1,14 +1,9 @@
 """Teachers that are asked as training goes give what their dense archive gives: the same batches, the same losses."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +25,7 @@ from asrkd.training.frames import FrameBatches, FrameStore, Source, utterances_o
 from asrkd.training.online import OnlineTeacher
 from asrkd.training.train import TrainConfig, TrainInputs, train
 from tests.training.conftest import DIM, NUM_PDFS, TREE
+from tests.training.killed import killed_after_epoch_2
 
 ConfigMaker = Callable[..., TrainConfig]
 
@@ -137,35 +133,15 @@ def soft_of(batch: Batch) -> torch.Tensor:
     return batch.soft.probs
 
 
-SCRIPT = """
-import os, signal, sys
-from pathlib import Path
-from asrkd.core.config import parse, parse_yaml
-from asrkd.training import train as training
-after_epoch = training._after_epoch
-def kill_after_2(work, progress):
-    after_epoch(work, progress)
-    if progress.epoch == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-training._after_epoch = kill_after_2
-inputs = training.TrainInputs(*map(Path, sys.argv[3:7]), teachers=list(map(Path, sys.argv[7:])))
-training.train(parse(training.TrainConfig, parse_yaml(sys.argv[1], "x"), "x"), inputs, Path(sys.argv[2]))
-"""
-
-
 def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(
-    problem: TrainInputs, teachers: list[Path], settings: dict[str, Any], config_of: ConfigMaker, tmp_path: Path
+    problem: TrainInputs, teachers: list[Path], config_of: ConfigMaker, tmp_path: Path
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     config, inputs = config_of(loss=LOSS, epochs=3), replace(problem, teachers=teachers)
     for folder in (whole, killed):
         folder.mkdir()
     train(config, inputs, whole)
-    paths = [problem.features, problem.alignment, problem.dev_features, problem.dev_alignment, *teachers]
-    section = json.dumps({**settings, "loss": LOSS, "epochs": 3})
-    command = [sys.executable, "-c", SCRIPT, section, str(killed), *map(str, paths)]
-    process = subprocess.run(command, check=False, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    killed_after_epoch_2(train, config, inputs, killed)
     assert not (killed / "model.safetensors").exists()
     assert train(config, inputs, killed)["epochs"] == 3
     for path in whole.iterdir():

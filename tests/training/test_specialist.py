@@ -2,10 +2,6 @@
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,6 +26,7 @@ from asrkd.training.frames import FrameStore, Source, utterances_of
 from asrkd.training.specialist import HalfSpecial, Lump, SpecialistInputs, log_odds, train_specialist
 from asrkd.training.train import TrainConfig, TrainInputs, train
 from tests.training.conftest import NUM_PDFS, TREE
+from tests.training.killed import killed_after_epoch_2
 
 ConfigMaker = Callable[..., TrainConfig]
 SOFT = {"type": "distillation", "temperature": 2.0, "alpha": 0.5}
@@ -131,32 +128,13 @@ def test_soft_targets_are_the_generalists_of_overdrawn_frames(generalist: Path) 
     assert lump.labels(torch.tensor([0, 1, 2, NO_LABEL])).tolist() == [1, 2, 0, NO_LABEL]
 
 
-SCRIPT = """
-import os, signal, sys
-from pathlib import Path
-from asrkd.training import specialist, train
-after_epoch = train._after_epoch
-def kill_after_2(work, progress):
-    after_epoch(work, progress)
-    if progress.epoch == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-train._after_epoch = kill_after_2
-config = train.TrainConfig(epochs=4, batch_size=64, input_noise=0.1, precision="fp32", device="cpu")
-inputs = specialist.SpecialistInputs(*map(Path, sys.argv[2:]), number=1)
-specialist.train_specialist(config, inputs, Path(sys.argv[1]))
-"""
-
-
 def test_a_killed_training_goes_on_to_the_same_bytes(inputs: SpecialistInputs, tmp_path: Path) -> None:
     config = TrainConfig(epochs=4, batch_size=64, input_noise=0.1, precision="fp32", device="cpu")
     inputs = replace(inputs, number=1)
     for name in ("whole", "killed"):
         (tmp_path / name).mkdir()
     train_specialist(config, inputs, tmp_path / "whole")
-    folders = [inputs.features, inputs.alignment, inputs.dev_features, inputs.dev_alignment]
-    arguments = [str(path) for path in (tmp_path / "killed", *folders, inputs.generalist, inputs.clusters)]
-    done = subprocess.run([sys.executable, "-c", SCRIPT, *arguments], check=False, env={**os.environ}, timeout=300)
-    assert done.returncode == -signal.SIGKILL
+    killed_after_epoch_2(train_specialist, config, inputs, tmp_path / "killed")
     assert (tmp_path / "killed/checkpoint.pt").exists()
     train_specialist(config, inputs, tmp_path / "killed")
     for path in (tmp_path / "whole").iterdir():

@@ -1,11 +1,7 @@
 """Training: learns what can be learnt, goes on after a kill, gives the same bytes, refuses what does not fit."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +24,7 @@ from asrkd.training import train as training
 from asrkd.training.checkpoint import Progress, save_progress
 from asrkd.training.frames import FrameStore, Source, utterances_of
 from asrkd.training.train import TrainConfig, TrainInputs, train
+from tests.training.killed import killed_after_epoch_2
 
 TREE = "t" * 64
 ConfigMaker = Callable[..., TrainConfig]
@@ -89,38 +86,16 @@ def test_same_seed_same_bytes_other_seed_other_bytes(
     assert weights(tmp_path / "a") != weights(tmp_path / "c")
 
 
-SCRIPT = """
-import os, signal, sys
-from pathlib import Path
-from asrkd.core.config import parse, parse_yaml
-from asrkd.training import train as training
-from asrkd.training.checkpoint import Progress, save_progress
-from asrkd.training.frames import FrameStore, Source
-after_epoch = training._after_epoch
-def kill_after_2(work, progress):
-    after_epoch(work, progress)
-    if progress.epoch == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-training._after_epoch = kill_after_2
-inputs = training.TrainInputs(*map(Path, sys.argv[3:]))
-training.train(parse(training.TrainConfig, parse_yaml(sys.argv[1], "x"), "x"), inputs, Path(sys.argv[2]))
-"""
-
-
 # At the small rate the dev error stands still, so that NewBob halves it at every epoch.
 @pytest.mark.parametrize(("schedule", "rate"), [("linear", 0.01), ("newbob", 1e-6)])
-def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(  # noqa: PLR0917 (fixtures)
-    problem: TrainInputs, settings: dict[str, Any], config_of: ConfigMaker, tmp_path: Path, schedule: str, rate: float
+def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, schedule: str, rate: float
 ) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     changes = {"schedule": schedule, "learning_rate": rate, "final_learning_rate": 0.0}
     trained(config_of(**changes), problem, whole)
     killed.mkdir()
-    paths = [problem.features, problem.alignment, problem.dev_features, problem.dev_alignment]
-    section = json.dumps({**settings, **changes})
-    command = [sys.executable, "-c", SCRIPT, section, str(killed), *map(str, paths)]
-    process = subprocess.run(command, check=False, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    killed_after_epoch_2(train, config_of(**changes), problem, killed)
     assert not (killed / "model.safetensors").exists()
     summary = trained(config_of(**changes), problem, killed)
     assert summary["epochs"] == 4
@@ -130,23 +105,14 @@ def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(  # noqa: PLR0917 (fi
 
 @pytest.mark.parametrize("alpha", [{"start": 1.0, "end": 0.0}, {"type": "step", "start": 1.0, "end": 0.0, "at": 0.6}])
 def test_a_schedule_of_alpha_goes_on_after_a_cut_to_the_same_bytes(
-    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alpha: dict[str, Any]
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, alpha: dict[str, Any]
 ) -> None:
     archive = soft_targets(tmp_path / "soft", [FeatureDir.open(problem.features)])
     inputs, config = replace(problem, soft_targets=archive), config_of(loss={**DISTILL, "alpha": alpha})
     trained(config, inputs, tmp_path / "whole")
     trained(config_of(loss=DISTILL), inputs, tmp_path / "constant")
-    after_epoch = training._after_epoch
-
-    def cut_after_2(work: Path, progress: Progress) -> None:
-        after_epoch(work, progress)
-        if progress.epoch == 2:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(training, "_after_epoch", cut_after_2)
-    with pytest.raises(KeyboardInterrupt):
-        trained(config, inputs, tmp_path / "cut")
-    monkeypatch.undo()
+    (tmp_path / "cut").mkdir()
+    killed_after_epoch_2(train, config, inputs, tmp_path / "cut")
     trained(config, inputs, tmp_path / "cut")
     assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
     curves = [(tmp_path / name / "log.json").read_bytes() for name in ("cut", "whole", "constant")]

@@ -1,10 +1,6 @@
 """A student that follows its teacher in hidden states and starts from its layers: what training makes of both."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +18,7 @@ from asrkd.targets.weights import open_ensemble
 from asrkd.training.online import OnlineTeacher
 from asrkd.training.train import TrainConfig, TrainInputs, train
 from tests.training.conftest import DIM, NUM_PDFS, TREE
-from tests.training.test_online import SCRIPT
+from tests.training.killed import killed_after_epoch_2
 
 ConfigMaker = Callable[..., TrainConfig]
 
@@ -112,7 +108,7 @@ def test_without_the_cosine_an_archive_will_do(
 
 
 def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(
-    problem: TrainInputs, teacher: Path, settings: dict[str, Any], config_of: ConfigMaker, tmp_path: Path
+    problem: TrainInputs, teacher: Path, config_of: ConfigMaker, tmp_path: Path
 ) -> None:
     """It does not start from the teacher's layers again."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -120,11 +116,7 @@ def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(
     for folder in (whole, killed):
         folder.mkdir()
     train(config_of(**FOLLOWING, epochs=3), inputs, whole)
-    paths = [problem.features, problem.alignment, problem.dev_features, problem.dev_alignment, teacher]
-    section = json.dumps({**settings, **FOLLOWING, "epochs": 3})
-    command = [sys.executable, "-c", SCRIPT, section, str(killed), *map(str, paths)]
-    process = subprocess.run(command, check=False, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert process.returncode == -signal.SIGKILL, process.stderr
+    killed_after_epoch_2(train, config_of(**FOLLOWING, epochs=3), inputs, killed)
     assert train(config_of(**FOLLOWING, epochs=3), inputs, killed)["epochs"] == 3
     for path in whole.iterdir():
         assert path.read_bytes() == (killed / path.name).read_bytes(), path.name
