@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _DECADES = 50
 """From how many times the least value on x a scale is logarithmic."""
 
+_ON_ONE_LINE = 2
+"""Panels beside each other that have the width for a heading of one line."""
+
 
 def study_figures(sweep: Sweep) -> dict[str, Plot]:
     """Every figure that the studies have the data for, by name."""
@@ -99,6 +102,7 @@ def _draw_points(
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
         _draw_metric(study, rows, against, metric, axes)
+        axes.set_title(_heading(metric, len(metrics)))
     if panels[0].get_legend_handles_labels()[1]:
         panels[0].legend(loc="best", fontsize=7.5)
 
@@ -118,7 +122,6 @@ def _draw_metric(study: Study, rows: Sequence[StudyRow], against: str, metric: s
         axes.set_xscale("log")
         _plain_ticks(axes)
     axes.set_xlabel(MEASURES.get(against, axis_name(against)))
-    axes.set_title(_heading(metric))
 
 
 def _draw_rows(study: Study, rows: Sequence[StudyRow], metrics: Sequence[str], figure: "Figure") -> None:
@@ -137,7 +140,7 @@ def _draw_rows(study: Study, rows: Sequence[StudyRow], metrics: Sequence[str], f
                 axes.axvline(100 * rate.estimate, color="#767676", linestyle=":", linewidth=1)
         axes.set_yticks(range(len(rows)), [study.label(row) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_title(_heading(metric))
+        axes.set_title(_heading(metric, len(metrics)))
 
 
 def _bars(rates: Sequence[Estimate]) -> list[list[float]]:
@@ -148,8 +151,9 @@ def _bars(rates: Sequence[Estimate]) -> list[list[float]]:
     return [[100 * (mean - low) for low, mean, _ in bounds], [100 * (high - mean) for _, mean, high in bounds]]
 
 
-def _heading(metric: str) -> str:
-    return f"{METRICS[metric]} on test, % ({'lower' if metric == 'wer' else 'higher'} is better)"
+def _heading(metric: str, panels: int) -> str:
+    between = "\n" if panels > _ON_ONE_LINE else " "
+    return f"{METRICS[metric]} on test, %{between}({'lower' if metric == 'wer' else 'higher'} is better)"
 
 
 def _plain_ticks(axes: "Axes") -> None:
