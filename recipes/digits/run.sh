@@ -16,7 +16,7 @@ make_experiment() {
 . recipes/study.sh
 
 # A teacher for each seed of the studies.
-jitter=${data:+--set teacher.jitter=2}
-for seed in 1 2 3; do together asrkd train --section teacher --seed "$seed" $jitter $train_set "$exp/teachers/$seed"; done
+section=teacher${data:+_mnist}
+for seed in 1 2 3; do together asrkd train --section "$section" --seed "$seed" $train_set "$exp/teachers/$seed"; done
 finish
 study --set "sweep.teachers=$(cd "$exp" && pwd)/teachers"

@@ -42,7 +42,7 @@ def test_it_runs_on_idx_files_and_is_told(images: Path, tmp_path: Path) -> None:
     whole = load_yaml(RECIPE)
     net = {"epochs": 2, "batch_size": 16, "device": "cpu"}
     small = {"model": {"hidden_units": 16}, **net}
-    changes = {"teacher": {"model": {"hidden_units": 24}, **net}, "student": small, "student_hard": small}
+    changes = {"teacher_mnist": {"model": {"hidden_units": 24}, **net}, "student": small, "student_hard": small}
     recipe = merge([whole, changes])
     for study in recipe["sweep"]["studies"].values():
         study["grid"] = {axis: _shortened(values) for axis, values in study["grid"].items()}
