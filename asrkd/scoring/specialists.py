@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from asrkd.core.device import choose_device
-from asrkd.core.errors import ConfigError, DataError, MismatchError
+from asrkd.core.errors import ConfigError, MismatchError
 from asrkd.core.files import read_fields
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import splice
@@ -26,6 +26,7 @@ from asrkd.models.specialised import Specialised
 from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
 from asrkd.targets.averaging import window_of
+from asrkd.targets.weigh import labelled
 
 BEFORE, AFTER = "generalist", "specialised"
 KINDS = ("top", "conditional")
@@ -107,8 +108,8 @@ def _count(  # noqa: PLR0917
     rows: Mapping[str, _Row],
 ) -> float:
     """Add a model's counts to ``rows``. Returns how many specialists a frame is given to on the average."""
-    failed, called, frames = set(alignment.failed), 0, 0
-    for utt_id in tqdm([utt for utt in features.utt_ids if utt not in failed], f"score {model.path}", disable=None):
+    called, frames = 0, 0
+    for utt_id in tqdm(labelled(features, alignment), f"score {model.path}", disable=None):
         labels = alignment.pdf_ids(utt_id).astype(np.int64)
         right, asked = _right(model, features.load(utt_id), labels, covering > 0, utt_id)
         called, frames = called + asked, frames + len(labels)
@@ -118,8 +119,6 @@ def _count(  # noqa: PLR0917
             row.frames[utt_id] = int(chosen.sum())
             for (kind, system), flags in right.items():
                 row.correct[kind].setdefault(f"{system}.{seed}", {})[utt_id] = int(flags[chosen].sum())
-    if not frames:
-        raise DataError(f"{features.path}: no labelled frames to score: did every utterance fail to align?")
     return called / frames
 
 
