@@ -412,7 +412,7 @@ def write_graph(folder: Path, tied_states: str) -> Path:
     """A graph of one state that takes any pdf; its content does not matter where its tree is refused."""
     import kaldifst
 
-    from asrkd.graph.fst import from_kaldifst, write_fst
+    from asrkd.lang.fst import from_kaldifst, write_fst
 
     folder.mkdir()
     lines = [f"0 0 {pdf + 1} 1 1.0" for pdf in range(NUM_PDFS)]

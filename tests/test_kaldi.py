@@ -184,7 +184,7 @@ def _other_phones(graph: Path) -> None:
 
 def _other_tree(graph: Path) -> None:
     """Labels of some other model: numbers of the same range."""
-    from asrkd.graph.fst import read_fst, write_fst
+    from asrkd.lang.fst import read_fst, write_fst
 
     hclg = read_fst(graph / "HCLG.fst")
     labels = hclg.arcs["ilabel"]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError
 from asrkd.decoding.config import DecodeConfig
-from asrkd.graph.fst import FstArrays
+from asrkd.lang.fst import FstArrays
 
 Ints = NDArray[np.integer[Any]]
 Costs = NDArray[np.float64]

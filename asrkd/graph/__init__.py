@@ -1,1 +1,1 @@
-"""The decoding graph: OpenFst files and arrays, HCLG, and a graph opened for the search."""
+"""The decoding graph: HCLG, and a graph opened for the search."""

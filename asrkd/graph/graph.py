@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_fields
-from asrkd.graph.fst import FstArrays, read_fst
+from asrkd.lang.fst import FstArrays, read_fst
 from asrkd.lang.phones import read_symbols
 
 

@@ -24,9 +24,9 @@ from scipy.sparse.csgraph import connected_components
 from asrkd.core.config import STRICT
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import write_json
-from asrkd.graph.fst import FstArrays, from_kaldifst, read_fst, to_kaldifst, write_fst
 from asrkd.hmm.kaldi_io import kaldi_errors
 from asrkd.hmm.tied_states import TiedStates, check_phones
+from asrkd.lang.fst import FstArrays, from_kaldifst, read_fst, to_kaldifst, write_fst
 from asrkd.lang.lm import ARPA, check_words, identity, oov_of
 from asrkd.lang.phones import BACKOFF, SymbolTable, disambiguation_ids, read_symbols, write_symbols
 

@@ -16,13 +16,13 @@ from asrkd.core.config import STRICT
 from asrkd.core.datadir import read_data_dir
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.features.store import FeatureDir
-from asrkd.graph.fst import FstArrays, from_kaldifst, to_kaldifst
 from asrkd.hmm.alignment import write_alignment
 from asrkd.hmm.gmm import FloatArray, IntArray, one_thread
 from asrkd.hmm.gmm_features import GmmFeatures
 from asrkd.hmm.kaldi_io import kaldi_errors
 from asrkd.hmm.tied_states import TiedStates, check_phones
 from asrkd.hmm.transitions import Int32Array
+from asrkd.lang.fst import FstArrays, from_kaldifst, to_kaldifst
 from asrkd.lang.prepare import Lang
 
 

@@ -1,1 +1,1 @@
-"""Language data: lexicon, phones, lexicon transducers, n-gram. Imports only core."""
+"""Language data: lexicon, phones, n-grams, and transducers as arrays and files. Imports only core."""

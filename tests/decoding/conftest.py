@@ -7,9 +7,9 @@ import kaldifst
 import pytest
 
 from asrkd.core.files import write_json
-from asrkd.graph.fst import from_kaldifst, write_fst
 from asrkd.graph.graph import Graph
 from asrkd.graph.hclg import import_graph
+from asrkd.lang.fst import from_kaldifst, write_fst
 
 GraphWriter = Callable[[Path, str, dict[str, int], int], Graph]
 

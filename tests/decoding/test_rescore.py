@@ -18,9 +18,9 @@ from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.lattice import LatticeSearch
 from asrkd.decoding.rescore import Rescorer, RescoringSearcher, open_rescorer
 from asrkd.decoding.search import Searcher
-from asrkd.graph.fst import from_kaldifst, write_fst
 from asrkd.graph.graph import Graph
 from asrkd.graph.hclg import compile_grammar
+from asrkd.lang.fst import from_kaldifst, write_fst
 from asrkd.lang.lm import LmConfig, make_lm, open_table
 from asrkd.lang.ngram import ArpaModel, read_arpa
 from asrkd.lang.ngram_table import NgramTable, write_table

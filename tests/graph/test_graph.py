@@ -9,8 +9,8 @@ import pytest
 
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import write_json
-from asrkd.graph.fst import from_kaldifst, write_fst
 from asrkd.graph.graph import Graph
+from asrkd.lang.fst import from_kaldifst, write_fst
 
 TEXT = "0 1 1 1 0.5\n1 1 1 0 0.1\n1 0 0 0\n1 2 3 2 0.5\n2\n"
 DESCRIPTION = {"num_pdfs": 3, "tied_states": "0123456789abcdef", "num_states": 3, "num_arcs": 4}

@@ -12,7 +12,6 @@ import pytest
 
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_json, sha256
-from asrkd.graph.fst import from_kaldifst, read_fst, to_kaldifst, write_fst
 from asrkd.graph.graph import Graph
 from asrkd.graph.hclg import GraphConfig, compile_grammar, import_graph, make_graph, with_pdf_labels
 from asrkd.hmm.event_map import monophone_tree
@@ -20,6 +19,7 @@ from asrkd.hmm.gmm import DiagGmms
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.hmm.topology import read_topology
 from asrkd.hmm.transitions import TransitionModel
+from asrkd.lang.fst import from_kaldifst, read_fst, to_kaldifst, write_fst
 from asrkd.lang.phones import read_symbols
 from asrkd.lang.prepare import LangConfig, make_lang
 

@@ -15,11 +15,11 @@ from asrkd.cli import main
 from asrkd.core.archive import Archive, ArchiveWriter, read_scp
 from asrkd.core.files import read_json
 from asrkd.features.store import FeatureDir
-from asrkd.graph.fst import read_fst, write_fst
 from asrkd.graph.hclg import GraphConfig, make_graph
 from asrkd.hmm.alignment import Alignment
 from asrkd.hmm.kaldi_exchange import export_alignment
 from asrkd.hmm.tied_states import TiedStates
+from asrkd.lang.fst import read_fst, write_fst
 from asrkd.models.saved import load_model
 
 PLAIN = "--set=import_kaldi.features.norm_vars=false"  # as the toy's own features are normalised

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asrkd.core.errors import DataError
-from asrkd.graph.fst import ARC, FstArrays, from_kaldifst, read_fst, to_kaldifst, write_fst
+from asrkd.lang.fst import ARC, FstArrays, from_kaldifst, read_fst, to_kaldifst, write_fst
 
 HEADER = 4 + (4 + 6) + (4 + 8) + 40  # magic, "vector", "standard", counts
 
