@@ -1,4 +1,4 @@
-"""pdf-ids drawn at random in proportion to the posteriors, with counts: a byte or two for each that was drawn, and 1.
+"""pdf-ids drawn at random in proportion to the posteriors, with counts: about a byte for each that was drawn.
 
 Anshumann et al. (2025), Sparse Logit Sampling: where truncation is biased, draws are not. With n draws of which c_i
 are pdf i, E[c_i / n] = p_i, so that the cross-entropy with the student, -sum_i (c_i / n) log q_i, and its gradient
@@ -7,11 +7,15 @@ have the dense ones as their means. (The entropy of c / n has not: the loss is o
 Draws are systematic: n points at equal distances in the cumulated posteriors, all moved by one random number a frame.
 The mean is that of independent draws; the variance of each c_i is at most theirs, and at most 1/4.
 
-A frame is a list of steps, a byte each, that go up through the pdf-ids from 0 and say what was drawn on the way:
+A frame is numbers, written in halves of bytes, the lower half first: three bits of a number each, its lowest first,
+and one that says whether more of it follow (`_lengths`). Small numbers are the most frequent by far:
 
-    0 to 239     so many pdfs on, and one draw of the pdf there
-    240 + k      240 * 2^k pdfs on, and no draw
-    248 + k      no pdf on, and 2^k more draws
+    for each pdf drawn, in ascending order: twice how many pdfs lie between it and the last one (or the beginning), plus
+        1 if it was drawn more than once
+    for each of those that were: the times it was drawn, less 2
+
+Where the latter begin is told by how many numbers there are in all. A half that is left over is a number's that does
+not end.
 
 How many pdfs are listed adapts to the frame by itself: a sure one lists one or two. How many draws a frame needs is
 known from p alone, so that choosing n by frame keeps the mean, too: independent draws are off by (1 - sum_i p_i^2) / n
@@ -21,7 +25,7 @@ variance (`bench/soft_targets.py`), so it is off unless asked for.
 A frame alone is far from what was drawn of it: the divergence that a dump prints is large, and says little here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -34,9 +38,9 @@ from asrkd.core.random import rng_for
 from asrkd.losses import SoftTargets
 from asrkd.targets import Records
 
-_MOST = 255  # draws of a frame
-_JUMP, _AGAIN = 240, 248  # the first steps of their kinds; each has a power of 2 for every bit of a byte
-_BITS = 8
+_MOST = 1000  # draws of a frame
+_BITS = 3  # of a number in half a byte
+_MORE = 1 << _BITS
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -49,17 +53,16 @@ class Config:
 
 
 class Sampled:
-    """Steps, and their number, which a frame has in 8 bits where it can't exceed them, else in 16."""
+    """Bytes, and their number, which a frame has in 8 bits where it can't exceed them, else in 16."""
 
     random = True
 
     def __init__(self, draws: int, max_variance: float, seed: int, num_pdfs: int):
-        self.draws, self.max_variance, self.seed, self.num_pdfs = draws, max_variance, seed, num_pdfs
-        width = draws + (num_pdfs - 1) // _JUMP  # all draws in different places, all that lies between jumped over
+        self.draws, self.max_variance, self.seed = draws, max_variance, seed
+        # No more than all draws in places of their own, each as long as the longest.
+        width = (draws * int(_lengths(np.array(2 * num_pdfs - 1))) + 1) // 2
         count = np.uint8 if width <= np.iinfo(np.uint8).max else np.int16
-        self.dtype = np.dtype([("count", count), ("steps", np.uint8, (width,))])
-        self._jumps = _powers((num_pdfs - 1) // _JUMP, _JUMP)
-        self._agains = _powers(draws - 1, _AGAIN)
+        self.dtype = np.dtype([("count", count), ("halves", np.uint8, (width,))])
 
     def num_draws(self, posteriors: torch.Tensor) -> torch.Tensor:
         """Draws (frames,) for posteriors (frames, num_pdfs)."""
@@ -77,16 +80,29 @@ class Sampled:
         begins[:, 1:] &= ids[:, 1:] != ids[:, :-1]
         counts = np.diff(np.flatnonzero(np.append(begins[drawn], True)))
         frames, pdfs = np.nonzero(begins)[0], ids[begins]
-        gaps = np.diff(pdfs, prepend=0)
         first = np.diff(frames, prepend=-1) > 0
-        gaps[first] = pdfs[first]
-        jumps, agains = self._jumps[gaps // _JUMP], self._agains[counts - 1]
-        steps = np.concatenate([jumps, (gaps % _JUMP)[:, None], agains], axis=1)
-        there = steps >= 0
-        records = np.zeros(len(ids), self.dtype)
-        records["count"] = numbers = np.bincount(frames, there.sum(1), len(ids))
-        width = self.dtype["steps"].shape[0]
-        records["steps"][np.arange(width) < numbers[:, None]] = steps[there]
+        between = np.where(first, pdfs, np.diff(pdfs, prepend=0) - 1)
+        again = counts > 1
+        return self._written(len(ids), [(frames, 2 * between + again), (frames[again], counts[again] - 2)])
+
+    def _written(self, num_frames: int, lists: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Records:
+        """Records of each frame's numbers; a list of them has their frames, in ascending order, and the numbers."""
+        halves = np.zeros((num_frames, 2 * self.dtype["halves"].shape[0]), np.uint8)
+        used = np.zeros(num_frames, np.int64)
+        for of, numbers in lists:
+            lengths = _lengths(numbers)
+            here = np.bincount(of, lengths, num_frames).astype(np.int64)
+            rows, places, rest = of, np.cumsum(lengths) - lengths + (used - (np.cumsum(here) - here))[of], numbers
+            used += here
+            while len(rest):
+                more = rest >= _MORE
+                halves[rows, places] = rest % _MORE + _MORE * more
+                rows, places, rest = rows[more], places[more] + 1, rest[more] // _MORE - 1
+        odd = np.flatnonzero(used % 2)
+        halves[odd, used[odd]] = _MORE
+        records = np.zeros(num_frames, self.dtype)
+        records["count"] = (used + 1) // 2
+        records["halves"] = halves[:, ::2] + (halves[:, 1::2] << (_BITS + 1))
         return records
 
     def _drawn(self, posteriors: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
@@ -98,35 +114,46 @@ class Sampled:
         return torch.searchsorted(cumulated, points.contiguous()).masked_fill(numbers >= draws, -1)
 
     def soft_targets(self, records: Mapping[str, torch.Tensor]) -> SoftTargets:
-        steps = records["steps"].int()
-        listed = torch.arange(steps.shape[-1], device=steps.device) < records["count"][:, None]
-        powers = 1 << steps % _BITS  # both kinds that have one begin at a multiple
-        single, jump = steps < _JUMP, steps < _AGAIN
-        ids = torch.where(single, steps, torch.where(jump, _JUMP * powers, 0)).cumsum(-1)
-        drawn = torch.where(single, 1, torch.where(jump, 0, powers)).masked_fill(~listed, 0)
-        # The draws of a pdf as one, at the step that comes to it; all other steps are padding.
-        comes = single & listed
-        places = (comes.cumsum(-1) - 1).clamp_min(0)
-        counts = torch.zeros_like(ids).scatter_add_(-1, places, drawn.long()).gather(-1, places)
-        first = ids.gather(-1, comes.int().argmax(-1, keepdim=True))
-        probs = counts.masked_fill(~comes, 0).float() / drawn.sum(-1, keepdim=True)
-        return SoftTargets(probs, torch.zeros_like(probs[:, 0]), ids.where(comes, first), has_tail=False)
+        numbers, total = _read(records["halves"], records["count"])
+        more = numbers & 1
+        index = torch.arange(numbers.shape[-1], device=numbers.device)
+        # If the first i + 1 are pdfs, so many numbers there are in all; it grows with i, and is right for one i alone.
+        listed = index + 1 + more.cumsum(-1) <= total[:, None]
+        pdfs = listed.sum(-1, keepdim=True)
+        ids = (numbers // 2 + 1).masked_fill(~listed, 0).cumsum(-1) - 1
+        places = (pdfs + more.cumsum(-1) - 1).clamp(0, numbers.shape[-1] - 1)
+        counts = (1 + more * (1 + numbers.gather(-1, places))).masked_fill(~listed, 0)
+        probs = counts.float() / counts.sum(-1, keepdim=True)
+        width = min(numbers.shape[-1], self.draws)
+        ids, listed = ids[:, :width], listed[:, :width]
+        ids = ids.where(listed, ids[:, :1])
+        return SoftTargets(probs[:, :width], torch.zeros_like(probs[:, 0]), ids, has_tail=False)
 
 
-def _powers(most: int, first: int) -> NDArray[np.int16]:
-    """For each number up to ``most`` the powers k of 2 that it is the sum of, as steps ``first`` + k; -1 beyond them.
+def _lengths(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Halves of bytes that each number takes: 1 below 8, 2 below 8 + 64, 3 below 8 + 64 + 512, and so on.
 
-    The last k is there as often as it takes.
+    What is left of a number is counted from 0 again for each length, so that none can be written in two ways.
     """
-    last = _BITS - 1
-    rows = [
-        [first + k for k in range(last) if number >> k & 1] + [first + last] * (number >> last)
-        for number in range(most + 1)
-    ]
-    result = np.full((len(rows), max(map(len, rows))), -1, np.int16)
-    for number, row in enumerate(rows):
-        result[number, : len(row)] = row
-    return result
+    lengths, rest = np.ones_like(numbers), numbers
+    while (rest >= _MORE).any():
+        lengths = lengths + (rest >= _MORE)
+        rest = rest // _MORE - 1
+    return lengths
+
+
+def _read(halves: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Numbers (frames, 2 x width), and how many of them are meant (frames,), of ``halves`` (frames, width)."""
+    parts = torch.stack([halves % (2 * _MORE), halves // (2 * _MORE)], -1).flatten(1).long()
+    places = torch.arange(parts.shape[-1], device=parts.device)
+    parts = parts.where(places < 2 * count.long()[:, None], _MORE)
+    ends = parts < _MORE
+    before = ends.cumsum(-1) - ends.long()  # numbers that have ended
+    begins = torch.cat([torch.ones_like(ends[:, :1]), ends[:, :-1]], -1)
+    nth = places - (places * begins).cummax(-1).values
+    # Past the last number there may be more parts than any number has, which are not meant.
+    values = (parts % _MORE + (nth > 0)) << (_BITS * nth).clamp_max(32)
+    return torch.zeros_like(parts).scatter_add_(-1, before, values), ends.sum(-1)
 
 
 def build(config: Config, num_pdfs: int) -> Sampled:

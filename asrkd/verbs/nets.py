@@ -65,7 +65,7 @@ def plan_posteriors(arguments: Namespace, section: Section) -> Stage:
 
     inputs = [*arguments.features, *arguments.teachers, arguments.weights]
     options = {"teachers": len(arguments.teachers), **({"weights": True} if arguments.weights else {})}
-    return stage(arguments, section, inputs, run, version=3, **options)
+    return stage(arguments, section, inputs, run, version=4, **options)
 
 
 def plan_weigh(arguments: Namespace, section: Section) -> Stage:

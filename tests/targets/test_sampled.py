@@ -30,7 +30,7 @@ def given_back(codec: Codec, posteriors: torch.Tensor, utt_id: str = "a") -> tor
     return dense_posteriors(soft, torch.full((num_pdfs,), 1 / num_pdfs))
 
 
-@given(seed=st.integers(0, 10**6), num_pdfs=st.integers(1, 80), draws=st.integers(1, 255), scale=st.floats(0, 20))
+@given(seed=st.integers(0, 10**6), num_pdfs=st.integers(1, 80), draws=st.integers(1, 1000), scale=st.floats(0, 20))
 def test_counts_add_up_to_the_draws(seed: int, num_pdfs: int, draws: int, scale: float) -> None:
     p = posteriors_of(seed, 4, num_pdfs, scale)
     codec = sampled(num_pdfs, draws=draws)
@@ -42,7 +42,7 @@ def test_counts_add_up_to_the_draws(seed: int, num_pdfs: int, draws: int, scale:
     # Points at equal distances: a count is one of the two whole numbers about its mean.
     assert ((drawn - draws * p).abs() < 1.01).all()
     for record in records:
-        assert not record["steps"][record["count"] :].any()
+        assert not record["halves"][record["count"] :].any()
 
 
 @pytest.mark.parametrize("config", [{"draws": 7}, {"draws": 50, "max_variance": 0.1}], ids=["fixed", "adaptive"])
@@ -93,35 +93,57 @@ def test_sure_frames_take_few_draws() -> None:
     sure, unsure = torch.full((NUM_PDFS,), 1e-5), torch.full((NUM_PDFS,), 1 / NUM_PDFS)
     sure[7] = 1 - 1e-5 * (NUM_PDFS - 1)
     adaptive, fixed = sampled(draws=40, max_variance=0.02), sampled(draws=40)
-    assert adaptive.encode(torch.stack([sure, unsure]))["count"].tolist() == [1, 40]
+    assert adaptive.encode(torch.stack([sure, unsure]))["count"].tolist() == [1, 20]
     assert sampled_draws(adaptive, sure) == 1
-    # The step to the pdf has one of the 40 draws, and three more steps have 32, 4, 2 and 1.
-    assert fixed.encode(sure[None])["count"].tolist() == [5]
+    # 2 * 7 + 1 and 40 - 2, of two halves each.
+    assert fixed.encode(sure[None])["count"].tolist() == [2]
 
 
-@given(pdf=st.integers(0, 69_999), beyond=st.integers(1, 70_000), draws=st.integers(1, 255))
-def test_one_pdf_of_many_is_few_steps(pdf: int, beyond: int, draws: int) -> None:
+def halves_of(number: int) -> int:
+    """Half bytes of a number: 8 are the numbers of one, 64 the next of two, 512 the next of three."""
+    length, kinds = 1, 8
+    while number >= kinds:
+        number, kinds, length = number - kinds, 8 * kinds, length + 1
+    return length
+
+
+@given(pdf=st.integers(0, 69_999), beyond=st.integers(1, 70_000), draws=st.integers(1, 1000))
+def test_one_pdf_of_many_is_few_bytes(pdf: int, beyond: int, draws: int) -> None:
     p = torch.zeros(1, pdf + beyond)
     p[0, pdf] = 1
     codec = sampled(pdf + beyond, draws=draws)
-    record = codec.encode(p)[0]
-    jumps, again = pdf // 240, draws - 1
-    assert record["count"] == (jumps % 128).bit_count() + jumps // 128 + 1 + again.bit_count()
+    halves = halves_of(2 * pdf + (draws > 1)) + (halves_of(draws - 2) if draws > 1 else 0)
+    assert codec.encode(p)[0]["count"] == (halves + 1) // 2
     torch.testing.assert_close(given_back(codec, p), p, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("num_pdfs", [240, 241, 14_000, 30_600, 61_441])
-def test_steps_are_never_more_than_have_room(num_pdfs: int) -> None:
+def test_numbers_are_never_more_than_have_room(num_pdfs: int) -> None:
     """Draws of as many pdfs, which stand as far apart as they can, each in a place of its own."""
-    for draws in (1, 128, 195, 196, 197, 240, 255):
+    for draws in (1, 2, 127, 128, 240, 1000):
         codec = sampled(num_pdfs, draws=draws)
         p = torch.zeros(1, num_pdfs)
         p[0, torch.linspace(0, num_pdfs - 1, draws).long()] = 1
         p /= p.sum()
         record = codec.encode(p)[0]
-        assert 1 <= record["count"] <= len(record["steps"])
-        torch.testing.assert_close(given_back(codec, p), p, rtol=0, atol=1 / draws)
+        assert 1 <= record["count"] <= len(record["halves"])
+        torch.testing.assert_close(given_back(codec, p), p, rtol=0, atol=1.01 / draws)
         assert (given_back(codec, p)[p == 0] == 0).all()
+
+
+@given(seed=st.integers(0, 10**6), draws=st.integers(1, 40), narrower=st.booleans(), garbage=st.integers(0, 255))
+def test_what_lies_beyond_the_count_is_not_read(seed: int, draws: int, narrower: bool, garbage: int) -> None:
+    codec, p = sampled(draws=draws), posteriors_of(seed, 5)
+    records = fields(codec.encode(p))
+    expected = codec.soft_targets(records)
+    if narrower:
+        records["halves"] = records["halves"][:, : int(records["count"].max())]
+    beyond = torch.arange(records["halves"].shape[1]) >= records["count"][:, None]
+    records["halves"] = records["halves"].masked_fill(beyond, garbage)
+    prior = torch.full((NUM_PDFS,), 1 / NUM_PDFS)
+    torch.testing.assert_close(
+        dense_posteriors(codec.soft_targets(records), prior), dense_posteriors(expected, prior), rtol=0, atol=0
+    )
 
 
 def test_draws_belong_to_seed_utterance_and_frame() -> None:
@@ -147,6 +169,6 @@ def test_enough_draws_are_the_dense_divergence() -> None:
 
 
 def test_mistakes() -> None:
-    for key, value in (("draws", 0), ("draws", 256), ("max_variance", 1.0)):
+    for key, value in (("draws", 0), ("draws", 1001), ("max_variance", 1.0)):
         with pytest.raises(ConfigError, match=f"codec: {key}"):
             sampled(**{key: value})
