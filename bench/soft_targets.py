@@ -42,7 +42,7 @@ CODECS: Mapping[str, Mapping[str, Any]] = {
     "top-p 0.99, cap 40": {"type": "nucleus", "p": 0.99, "cap": 40},
     "Kaldi's pairs, 0.001": {"type": "kaldi_posterior"},
     "50 draws": {"type": "sampled", "draws": 50},
-    "200 draws": {"type": "sampled", "draws": 200},
+    "350 draws": {"type": "sampled", "draws": 350},
     "draws, variance 0.01": {"type": "sampled", "draws": 255, "max_variance": 0.01},
 }
 PEERS = {

@@ -59,8 +59,7 @@ class Sampled:
 
     def __init__(self, draws: int, max_variance: float, seed: int, num_pdfs: int):
         self.draws, self.max_variance, self.seed = draws, max_variance, seed
-        # No more than all draws in places of their own, each as long as the longest.
-        width = (draws * int(_lengths(np.array(2 * num_pdfs - 1))) + 1) // 2
+        width = _most_bytes(draws, num_pdfs)
         count = np.uint8 if width <= np.iinfo(np.uint8).max else np.int16
         self.dtype = np.dtype([("count", count), ("halves", np.uint8, (width,))])
 
@@ -72,18 +71,30 @@ class Sampled:
         return (spread / self.max_variance).ceil().clamp(1, self.draws).long()
 
     def encode(self, posteriors: torch.Tensor, utt_id: str = "") -> Records:
-        posteriors = posteriors.float()
-        moves = 1 - rng_for(self.seed, "soft targets", utt_id).random(len(posteriors))  # in (0, 1]
-        ids = self._drawn(posteriors, torch.from_numpy(moves).to(posteriors)).cpu().numpy()
-        drawn = ids >= 0
-        begins = drawn.copy()  # points come in ascending order, so those of a pdf stand together
-        begins[:, 1:] &= ids[:, 1:] != ids[:, :-1]
-        counts = np.diff(np.flatnonzero(np.append(begins[drawn], True)))
-        frames, pdfs = np.nonzero(begins)[0], ids[begins]
+        moves = rng_for(self.seed, "soft targets", utt_id).random(len(posteriors), np.float32)
+        drawn = self._drawn(posteriors.float(), torch.from_numpy(moves).to(posteriors.device)).cpu().numpy()
+        num_frames, num_pdfs = drawn.shape
+        rises = np.empty(drawn.shape, np.bool_)
+        rises[:, 0] = drawn[:, 0] > 0
+        np.greater(drawn[:, 1:], drawn[:, :-1], out=rises[:, 1:])
+        places = np.flatnonzero(rises)
+        frames, pdfs = np.divmod(places, num_pdfs)
+        drawn = drawn.ravel()
+        counts = (drawn[places] - np.where(pdfs > 0, drawn[places - 1], 0)).astype(np.int64)
         first = np.diff(frames, prepend=-1) > 0
         between = np.where(first, pdfs, np.diff(pdfs, prepend=0) - 1)
         again = counts > 1
-        return self._written(len(ids), [(frames, 2 * between + again), (frames[again], counts[again] - 2)])
+        return self._written(num_frames, [(frames, 2 * between + again), (frames[again], counts[again] - 2)])
+
+    def _drawn(self, posteriors: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
+        """Draws (frames, num_pdfs) of a pdf and of those before it; ``moves`` (frames,) are in [0, 1).
+
+        Whole numbers in float32: point j, from 1, stands at (j - move) / n of the mass.
+        """
+        cumulated, draws = posteriors.cumsum(-1), self.num_draws(posteriors)[:, None]
+        # Divided first, so that all draws come where all mass is, and none beyond.
+        cumulated.div_(cumulated[:, -1:].clone()).mul_(draws).add_(moves[:, None]).floor_()
+        return torch.minimum(cumulated, draws, out=cumulated)
 
     def _written(self, num_frames: int, lists: Sequence[tuple[NDArray[np.int64], NDArray[np.int64]]]) -> Records:
         """Records of each frame's numbers; a list of them has their frames, in ascending order, and the numbers."""
@@ -104,14 +115,6 @@ class Sampled:
         records["count"] = (used + 1) // 2
         records["halves"] = halves[:, ::2] + (halves[:, 1::2] << (_BITS + 1))
         return records
-
-    def _drawn(self, posteriors: torch.Tensor, moves: torch.Tensor) -> torch.Tensor:
-        """Ids (frames, draws) in ascending order, then -1 where a frame has fewer draws; ``moves`` (frames,)."""
-        cumulated = posteriors.cumsum(-1)
-        total, draws = cumulated[:, -1:], self.num_draws(posteriors)[:, None]
-        numbers = torch.arange(self.draws, device=posteriors.device)
-        points = torch.minimum((numbers + moves[:, None]) / draws * total, total)
-        return torch.searchsorted(cumulated, points.contiguous()).masked_fill(numbers >= draws, -1)
 
     def soft_targets(self, records: Mapping[str, torch.Tensor]) -> SoftTargets:
         numbers, total = _read(records["halves"], records["count"])
@@ -140,6 +143,19 @@ def _lengths(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         lengths = lengths + (rest >= _MORE)
         rest = rest // _MORE - 1
     return lengths
+
+
+def _most_bytes(draws: int, num_pdfs: int) -> int:
+    """Room for any frame: a half for each draw, and longer numbers while the pdfs that lie between last.
+
+    To take one half more, a number must be greater by 8, by another 64 for the next, and so on. All of them together
+    are no greater than twice the pdfs, and 1 for each draw; a pdf that was drawn again spends a draw on the second.
+    """
+    halves, left, step = draws, 2 * num_pdfs + draws, _MORE
+    while left >= step:
+        longer = min(draws, left // step)
+        halves, left, step = halves + longer, left - longer * step, step * _MORE
+    return (halves + 1) // 2
 
 
 def _read(halves: torch.Tensor, count: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

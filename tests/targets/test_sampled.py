@@ -118,12 +118,13 @@ def test_one_pdf_of_many_is_few_bytes(pdf: int, beyond: int, draws: int) -> None
 
 
 @pytest.mark.parametrize("num_pdfs", [240, 241, 14_000, 30_600, 61_441])
-def test_numbers_are_never_more_than_have_room(num_pdfs: int) -> None:
-    """Draws of as many pdfs, which stand as far apart as they can, each in a place of its own."""
+@pytest.mark.parametrize("apart", [5, 37, 293, 61_441])
+def test_numbers_are_never_more_than_have_room(num_pdfs: int, apart: int) -> None:
+    """Draws of as many pdfs, just so far apart that a number takes one more half of a byte, or as they can be."""
     for draws in (1, 2, 127, 128, 240, 1000):
         codec = sampled(num_pdfs, draws=draws)
         p = torch.zeros(1, num_pdfs)
-        p[0, torch.linspace(0, num_pdfs - 1, draws).long()] = 1
+        p[0, torch.linspace(0, min(apart * draws, num_pdfs - 1), draws).long()] = 1
         p /= p.sum()
         record = codec.encode(p)[0]
         assert 1 <= record["count"] <= len(record["halves"])
