@@ -140,10 +140,10 @@ def test_no_dense_teacher_is_formed(source: Source, tmp_path: Path, codec: dict[
         soft = store.batch(torch.arange(0, total, 2)).soft
     assert soft is not None
     assert soft.ids is not None
-    listed = 5 if codec["type"] == "topk" else int(records["count"].max())
-    halves = 2 * listed if codec["type"] == "sampled" else 0  # of which numbers, at most 999, take up to four
-    assert listed <= {"topk": 5, "nucleus": 6, "sampled": 7 * 4 // 2}[codec["type"]]
-    widest = min(halves, 7) or listed
+    stored = 5 if codec["type"] == "topk" else int(records["count"].max())
+    assert stored <= {"topk": 5, "nucleus": 6, "sampled": 11}[codec["type"]]
+    halves = 2 * stored if codec["type"] == "sampled" else 0  # of bytes; each draw has one at least
+    widest = min(halves, 7) if codec["type"] == "sampled" else stored
     assert soft.probs.shape == soft.ids.shape == ((total + 1) // 2, widest)
     assert seen.numel <= (total + 1) // 2 * max(widest, halves, store.windows.shape[-1])
 
