@@ -18,6 +18,9 @@ So a stored 0, of a pdf or of the tail, is taken for the most that it may have b
 tell apart is not told apart in others either.
 """
 
+_LOG_0 = -1e15
+"""A logarithm of 0 whose square is finite, so that padding takes no part in gradients."""
+
 
 @dataclass
 class Events:
@@ -45,10 +48,12 @@ def compared(log_q: torch.Tensor, soft: SoftTargets) -> Iterator[Events]:
         return
     once = _listed_once(soft.ids).to(soft.probs.dtype)
     yield Events(soft.probs, log_q.gather(-1, soft.ids), once)
-    if soft.has_tail and soft.ids.shape[-1] < log_q.shape[-1]:
+    if soft.has_tail:
+        unlisted = log_q.shape[-1] - once.sum(-1, keepdim=True)
         # Summed over the unlisted pdfs, not 1 - listed, which has no digits left when the tail is small.
-        log_q_tail = log_q.scatter(-1, soft.ids, -torch.inf).logsumexp(-1, keepdim=True)
-        yield Events(soft.tail[:, None], log_q_tail, log_q.shape[-1] - once.sum(-1, keepdim=True))
+        log_q_tail = log_q.scatter(-1, soft.ids, _LOG_0).logsumexp(-1, keepdim=True)
+        # A frame that lists every pdf has no tail, but padding, though others of the batch have one.
+        yield Events(soft.tail[:, None].where(unlisted > 0, 0.0), log_q_tail, unlisted)
 
 
 def over_events(parts: Iterable[torch.Tensor]) -> torch.Tensor:
