@@ -3,7 +3,7 @@
 A stage's identity is a key: the hash of its name, its version, its own section of the configuration and the keys
 of its inputs. Work goes to ``OUTPUT.partial``; ``stage.json`` is written last; one rename makes it ``OUTPUT``. So
 a folder that exists is finished, a stage whose key stands is skipped, and a killed one goes on from whatever its
-``run`` had committed in the partial folder.
+``run`` had committed in the partial folder. What it needs for no more than that goes to `scratch`.
 """
 
 import fcntl
@@ -23,6 +23,7 @@ from asrkd.core.files import UNFINISHED, read_json, sha256, write_json
 from asrkd.core.messages import say
 
 DESCRIPTION = "stage.json"
+_SCRATCH = "scratch"
 _STARTED = "started.json"
 _FREED = "freed"
 
@@ -76,6 +77,16 @@ def run_stage(stage: Stage) -> bool:
         _commit(partial, stage.output)
     say(f"{stage.name}: {stage.output} done in {seconds:.1f} s")
     return True
+
+
+def scratch(work: Path) -> Path:
+    """The folder, within a stage's partial one, of what an unfinished stage alone needs.
+
+    It is no part of the output: it is removed when that is whole and described, not before.
+    """
+    folder = work / _SCRATCH
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def stands(stage: Stage, or_freed: bool = False) -> bool:
@@ -195,7 +206,7 @@ def _describe(stage: Stage, key: str, partial: Path, summary: Mapping[str, Any],
     files = {
         file.relative_to(partial).as_posix(): file.stat().st_size
         for file in sorted(partial.rglob("*"))
-        if file.is_file() and file != partial / _STARTED
+        if file.is_file() and file != partial / _STARTED and partial / _SCRATCH not in file.parents
     }
     description = {
         "stage": stage.name,
@@ -213,6 +224,7 @@ def _describe(stage: Stage, key: str, partial: Path, summary: Mapping[str, Any],
 def _commit(partial: Path, output: Path) -> None:
     """One rename makes the partial folder the output; an output of another key gives way only now."""
     (partial / _STARTED).unlink(missing_ok=True)
+    shutil.rmtree(partial / _SCRATCH, ignore_errors=True)
     old = output.with_name(output.name + ".old")
     if old.exists():
         shutil.rmtree(old)

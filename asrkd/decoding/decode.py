@@ -5,7 +5,6 @@ of utterances, whatever the number of jobs.
 """
 
 import itertools
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -21,6 +20,7 @@ from asrkd.core.errors import AsrkdError, DataError
 from asrkd.core.files import atomic_write, read_json, write_json
 from asrkd.core.messages import say
 from asrkd.core.parallel import map_shards
+from asrkd.core.stage import scratch
 from asrkd.decoding.acoustic import scaled
 from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.rescore import Rescorer, RescoringSearcher
@@ -94,7 +94,6 @@ def decode(
     summary = {**decoded.summary(), "graph_tied_states": graph.tied_states, "beam": config.beam}
     summary["rescored_by"] = rescorer and rescorer.name
     write_json(work / "decode.json", summary)
-    _remove_parts(work)
     _report(summary)
     return summary
 
@@ -134,7 +133,6 @@ def tune_scale(
     write_json(work / "scales.json", {"acoustic_scale": best, "at_edge": at_edge, "tried": table})
     write_hypotheses(work / "hyp.txt", chosen.hypotheses)
     write_json(work / "decode.json", summary)
-    _remove_parts(work)
     _report(summary)
     return summary
 
@@ -163,7 +161,7 @@ def decode_at_scales(
     """
     if not utt_ids:
         raise DataError("there are no utterances to decode: is the data dir empty?")
-    parts = work / "parts"
+    parts = scratch(work) / "parts"
     parts.mkdir(exist_ok=True)
     shards = [list(utt_ids[start : start + SHARD_SIZE]) for start in range(0, len(utt_ids), SHARD_SIZE)]
     names = [parts / f"{number}.json" for number in range(1, len(shards) + 1)]
@@ -208,9 +206,9 @@ def _of(utt_id: str, log_likelihoods: LogLikelihoods) -> NDArray[np.float32]:
 
 
 def _gather(parts: list[Any], utt_ids: Sequence[str], scales: Sequence[float], work: Path) -> list[Decoded]:
-    rows = [row for part in parts for row in part["paths"]]
+    rows, folder = [row for part in parts for row in part["paths"]], scratch(work)
     if [row[0]["utt_id"] for row in rows] != list(utt_ids) or any(p["scales"] != list(scales) for p in parts):
-        raise DataError(f"{work / 'parts'}: holds hypotheses of another set or other scales: remove the folder")
+        raise DataError(f"{folder}: holds hypotheses of another set or other scales: remove the folder")
     computing = sum(part["log_likelihood_seconds"] for part in parts)
     return [
         Decoded(scale, [BestPath(**{**row[i], "words": tuple(row[i]["words"])}) for row in rows], computing)
@@ -222,10 +220,6 @@ def write_hypotheses(path: Path, hypotheses: Mapping[str, str]) -> None:
     """``utt_id WORDS`` a line; an empty hypothesis is a line with the id alone."""
     with atomic_write(path) as file:
         file.writelines(f"{utt_id} {words}".rstrip() + "\n" for utt_id, words in hypotheses.items())
-
-
-def _remove_parts(work: Path) -> None:
-    shutil.rmtree(work / "parts", ignore_errors=True)
 
 
 def _report(summary: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from asrkd.core.config import STRICT
 from asrkd.core.files import read_json, write_json
 from asrkd.core.parallel import add_up, fold_shards
 from asrkd.core.random import rng_for
+from asrkd.core.stage import scratch
 from asrkd.features.store import FeatureDir
 from asrkd.hmm.align import AlignConfig, TrainingGraphs, gmm_aligner
 from asrkd.hmm.alignment import check_failed, lengths, write_alignment
@@ -116,7 +117,7 @@ def train_passes(  # noqa: PLR0917
     and, for each pass, the average log-likelihood of a frame before its update and the number of components after it.
     Raises DataError when too many utterances fail to align.
     """
-    folder = work / "passes"
+    folder = scratch(work) / "passes"
     folder.mkdir(exist_ok=True)
     done = max((int(path.stem) for path in folder.glob("*.mdl")), default=0)
     model, history = start, []
@@ -244,7 +245,6 @@ def finish(  # noqa: PLR0917
     names = {number: symbol for symbol, number in data.lang.phones.items()}
     without_data = [names[phone] for phone in sorted(substituted)]
     description = model.write(work, history=history, phones_without_data=without_data, **details)
-    shutil.rmtree(work / "passes", ignore_errors=True)
     return {key: value for key, value in description.items() if key != "history"} | summary
 
 

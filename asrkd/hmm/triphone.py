@@ -1,6 +1,5 @@
 """Triphone models with tied states: a tree over the alignment of an earlier model, and Gaussians for its leaves."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from asrkd.core.archive import shards
 from asrkd.core.config import STRICT
 from asrkd.core.parallel import add_up, fold_shards
+from asrkd.core.stage import scratch
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window
 from asrkd.hmm.align import TrainingGraphs, gmm_aligner, transcripts
@@ -87,9 +87,7 @@ def triphone_stage(  # noqa: PLR0917 (inputs first, output last)
     model, history = train_passes(config, start, training, first_alignment, work, mllt_passes)
     gain = round(built.gain / float(built.sums[:, 0].sum()), 4)
     everything = replace(training, texts=texts)
-    summary = finish(config, model, everything, work, history, substitutes, tree_gain_per_frame=gain)
-    shutil.rmtree(work / "first", ignore_errors=True)
-    return summary
+    return finish(config, model, everything, work, history, substitutes, tree_gain_per_frame=gain)
 
 
 def spread(texts: Mapping[str, list[int]], count: int | None) -> dict[str, list[int]]:
@@ -120,9 +118,9 @@ def starting_alignment(
             return alignment
     align = gmm_aligner(config.align, TrainingGraphs(old, training.lang, training.texts), training.store)
     write_alignment(
-        work / "first", old, training.utt_ids, align, max_failed=config.align.max_failed, jobs=training.jobs
+        scratch(work) / "first", old, training.utt_ids, align, max_failed=config.align.max_failed, jobs=training.jobs
     )
-    return Alignment.open(work / "first")
+    return Alignment.open(scratch(work) / "first")
 
 
 def lda_transform(config: LdaConfig, old: TiedStates, alignment: Alignment, training: TrainingSet) -> SplicedTransform:

@@ -12,7 +12,7 @@ read unchecked. Using an archive with another temperature or tied-state model is
 """
 
 import tokenize
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -263,14 +263,3 @@ def read_index(path: Path) -> dict[str, Entry]:
         return {utt_id: Entry.parse(rest) for utt_id, rest in read_scp(path).items()}
     except ValueError as error:
         raise DataError(f"{path}: expected `utt_id SHARD START FRAMES` and checksums ({error})") from None
-
-
-def layout(lengths: Mapping[str, int], shards: Iterable[Iterable[str]]) -> dict[str, Entry]:
-    """Index, without checksums, of utterances written one after another, shard by shard."""
-    index = {}
-    for number, utt_ids in enumerate(shards, 1):
-        start = 0
-        for utt_id in utt_ids:
-            index[utt_id] = Entry(number, start, lengths[utt_id])
-            start += lengths[utt_id]
-    return index

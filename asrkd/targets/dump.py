@@ -17,6 +17,7 @@ from asrkd.core.device import choose_device, has_fast_bfloat16
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_json, write_json
 from asrkd.core.parallel import map_shards
+from asrkd.core.stage import scratch
 from asrkd.features.store import FeatureDir
 from asrkd.losses.events import FLOOR
 from asrkd.models.saved import check_belongs
@@ -25,7 +26,6 @@ from asrkd.targets.archive import (
     Header,
     commit_shard,
     index_shard,
-    layout,
     read_index,
     shard_path,
     write_header,
@@ -57,7 +57,7 @@ class PosteriorsConfig:
 
 @plain_dataclass(frozen=True)
 class _Dumper:
-    """Encodes one shard after another; figures and index are kept beside each shard until the archive is whole."""
+    """Encodes one shard after another; figures and index of each are scratch until the archive is whole."""
 
     work: Path
     temperature: float
@@ -89,27 +89,20 @@ class _Dumper:
         commit_shard(self.work, number, packed)  # last: what a kill leaves is a whole shard or none
 
     def stands(self, number: int) -> bool:
-        # The figures too, which a kill while tidying up may have taken.
-        return shard_path(self.work, number).exists() and self._measured(number).exists()
+        return shard_path(self.work, number).exists()
 
-    def index(self, shards: Sequence[Sequence[str]], lengths: Mapping[str, int]) -> dict[str, Entry]:
+    def index(self, num_shards: int) -> dict[str, Entry]:
         """The entries of all shards."""
-        found = layout(lengths, shards)
-        for number in range(1, len(shards) + 1):
-            if self._index(number).exists():  # not beside shards of versions that had no checksums
-                found |= read_index(self._index(number))
+        found: dict[str, Entry] = {}
+        for number in range(1, num_shards + 1):
+            found |= read_index(self._index(number))
         return found
 
-    def tidy(self) -> None:
-        """Remove what only an unfinished archive needs."""
-        for path in (*self.work.glob("measured.*.json"), *self.work.glob("index.*")):
-            path.unlink()
-
     def _measured(self, number: int) -> Path:
-        return self.work / f"measured.{number}.json"
+        return scratch(self.work) / f"measured.{number}.json"
 
     def _index(self, number: int) -> Path:
-        return self.work / f"index.{number}"
+        return scratch(self.work) / f"index.{number}"
 
     def _kl_lost(self, posteriors: torch.Tensor, records: Records) -> float:
         """Sum over frames of KL(posteriors || what the records give back), in nats."""
@@ -163,10 +156,9 @@ def dump_posteriors(  # noqa: PLR0917 (inputs first)
         prior=tuple(float(p) for p in prior),
         weights=None if ensemble.weights is None else tuple(ensemble.weights),
     )
-    index = dumper.index(shards, lengths)
+    index = dumper.index(len(shards))
     summary = _summary(work, sum(entry.num_bytes(codec.dtype) for entry in index.values()), header, codec.random)
     write_header(work, header, index)
-    dumper.tidy()
     return summary
 
 
@@ -213,7 +205,7 @@ def _check_disk(work: Path, codec: Codec, num_frames: int) -> None:
 
 def _summary(work: Path, stored: int, header: Header, random: bool) -> dict[str, Any]:
     """Totals of what was measured shard by shard, printed and returned; ``stored``: the records' bytes."""
-    measured = [read_json(path) for path in sorted(work.glob("measured.*.json"))]
+    measured = [read_json(path) for path in sorted(scratch(work).glob("measured.*.json"))]
     total = {name: sum(shard[name] for shard in measured) for name in measured[0]}
     per_frame = round(stored / total["frames"], 1)
     summary = {

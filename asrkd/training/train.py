@@ -18,6 +18,7 @@ from asrkd.core.device import choose_device, has_fast_bfloat16
 from asrkd.core.errors import ConfigError
 from asrkd.core.files import write_json
 from asrkd.core.random import rng_for
+from asrkd.core.stage import scratch
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window
 from asrkd.hmm.alignment import Alignment, log_priors
@@ -39,6 +40,7 @@ from asrkd.training.online import OnlineTeacher
 DEV_BATCH = 4096
 
 CHECKPOINT = "checkpoint.pt"
+"""In the stage's `scratch`."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -141,7 +143,7 @@ def fit(  # noqa: PLR0917
 
     Goes on at the last finished epoch that is found in ``work``.
     """
-    progress = load_progress(work / CHECKPOINT) or Progress()
+    progress = load_progress(scratch(work) / CHECKPOINT) or Progress()
     brain = AcousticBrain(
         module, loss, _schedule(config), progress, config.seed, _optimizer(config), _run_opts(config, device)
     )
@@ -160,10 +162,9 @@ def fit(  # noqa: PLR0917
 
 
 def finish(work: Path, fitted: Fitted, module: torch.nn.Module, frames: Frames, device: str) -> dict[str, Any]:
-    """Once the net is saved: write its log, drop what only an unfinished training needs, and give the summary."""
+    """Once the net is saved: write its log, and give the summary."""
     progress = fitted.progress
     write_json(work / "log.json", {"curve": progress.curve, "best_epoch": progress.best_epoch})
-    (work / CHECKPOINT).unlink(missing_ok=True)
     return {
         **_summary(module, frames, fitted),
         "frames_per_second": round(fitted.epochs * len(frames) / fitted.seconds) if fitted.epochs else None,
@@ -286,7 +287,7 @@ def _model_info(config: TrainConfig, source: Source) -> ModelInfo:
 
 
 def _after_epoch(work: Path, progress: Progress) -> None:
-    save_progress(work / CHECKPOINT, progress)
+    save_progress(scratch(work) / CHECKPOINT, progress)
     row = progress.curve[-1]
     print(
         f"epoch {progress.epoch}: loss {row['train_loss']:.4f}, dev cross-entropy {row['dev_cross_entropy']:.4f}, "

@@ -14,7 +14,7 @@ import pytest
 
 from asrkd.core.errors import DataError
 from asrkd.core.files import atomic_write
-from asrkd.core.stage import Stage, describe, free, input_key, run_stage, stands
+from asrkd.core.stage import Stage, describe, free, input_key, run_stage, scratch, stands
 
 Run = Callable[[Path], Mapping[str, Any] | None]
 
@@ -57,6 +57,30 @@ def test_a_file_that_a_kill_cut_short_is_no_part_of_the_output(tmp_path: Path) -
     run_stage(stage(tmp_path))
     assert describe(tmp_path / "output")["files"] == {"result": 5}
     assert stands(stage(tmp_path))
+
+
+@pytest.mark.parametrize("place", ["_describe", "_commit", "shutil.rmtree"])
+def test_scratch_lasts_until_the_output_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """Killed before the description is written, before the rename, and while the scratch is removed."""
+
+    def killed(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    def with_scratch(work: Path) -> None:
+        (scratch(work) / "half").write_text("half")
+        (work / "result").write_text("whole")
+
+    def resumed(work: Path) -> None:
+        assert (scratch(work) / "half").read_text() == "half"
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"asrkd.core.stage.{place}", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run_stage(stage(tmp_path, with_scratch))
+    assert not (tmp_path / "output").exists()
+    run_stage(stage(tmp_path, resumed if place == "_describe" else must_not_run))
+    assert describe(tmp_path / "output")["files"] == {"result": 5}
+    assert sorted(path.name for path in (tmp_path / "output").iterdir()) == ["result", "stage.json"]
 
 
 def test_it_stands_while_inputs_configuration_and_files_are_the_same(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from asrkd.decoding import decode as module
 from asrkd.decoding.config import DecodeConfig
 from asrkd.decoding.decode import choose_scale, decode, tune_scale
 from asrkd.graph.graph import Graph
+from tests.outputs import contents
 
 CONFIG = DecodeConfig(acoustic_scale=1.0, acoustic_scales=(0.1, 1.0, 3.0))
 UTT_IDS = [f"utt-{number:02d}" for number in range(45)]
@@ -30,7 +31,7 @@ def _lines(path: Path) -> dict[str, str]:
 
 def test_what_is_written(word_loop: Graph, tmp_path: Path) -> None:
     summary = decode(CONFIG, word_loop, _log_likelihoods, UTT_IDS, tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["decode.json", "hyp.txt"]
+    assert sorted(contents(tmp_path)) == ["decode.json", "hyp.txt"]
     assert list(_lines(tmp_path / "hyp.txt")) == UTT_IDS
     assert read_json(tmp_path / "decode.json") == summary
     frames = sum(len(_log_likelihoods(utt_id)) for utt_id in UTT_IDS)
@@ -155,7 +156,7 @@ def test_tuning_takes_the_scale_with_fewest_errors(word_loop: Graph, tmp_path: P
     summary = tune_scale(CONFIG, word_loop, counted, UTT_IDS, tmp_path / "tuned", count_errors=count)
     assert asked == UTT_IDS  # once for all scales
     assert (summary["acoustic_scale"], summary["errors"], summary["at_edge"]) == (3.0, 0, True)
-    assert sorted(path.name for path in (tmp_path / "tuned").iterdir()) == [
+    assert sorted(contents(tmp_path / "tuned")) == [
         *("decode.json", "hyp.0.1.txt", "hyp.1.txt", "hyp.3.txt", "hyp.txt", "scales.json")
     ]
     assert (tmp_path / "tuned" / "hyp.txt").read_text() == (tmp_path / "at3" / "hyp.txt").read_text()

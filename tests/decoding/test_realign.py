@@ -24,6 +24,7 @@ from asrkd.hmm.tied_states import TiedStates
 from asrkd.models import build_model
 from asrkd.models.saved import ModelInfo, save_model
 from tests.hmm.conftest import DIM, Toy, make_toy
+from tests.outputs import contents
 
 VARIANCE = 0.5
 
@@ -66,10 +67,6 @@ def write_net(folder: Path, gmm: Path, seed: int) -> Path:
 @pytest.fixture(scope="module")
 def net(gmm: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_net(tmp_path_factory.mktemp("nets") / "1", gmm, 1)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "stage.json"}
 
 
 @pytest.fixture(scope="module")

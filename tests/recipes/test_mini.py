@@ -227,8 +227,10 @@ TRAIN = (
 VERBS = {
     "corpus": Killed("corpus --jobs 2 data/mini", "corpus", "*/*/101", kept=True),
     "fbank": Killed("fbank --jobs 1 exp/data/train", "fbank/train", "feats.1.ark", kept=True),
-    "triphone": Killed("triphone --jobs 1 exp/mfcc/train exp/data/train exp/lang exp/mono", "tri", "passes/02.mdl"),
-    "train": Killed(TRAIN, "teachers/1", "checkpoint.pt"),
+    "triphone": Killed(
+        "triphone --jobs 1 exp/mfcc/train exp/data/train exp/lang exp/mono", "tri", "scratch/passes/02.mdl"
+    ),
+    "train": Killed(TRAIN, "teachers/1", "scratch/checkpoint.pt"),
     "posteriors": Killed(
         "posteriors --config exp/chosen/chosen.yaml --features exp/fbank/train --features exp/fbank/transfer "
         "exp/teachers/1 exp/teachers/2",
@@ -239,7 +241,7 @@ VERBS = {
     "decode": Killed(
         "decode --jobs 1 --tune exp/data/dev exp/graph exp/fbank/dev exp/student",
         "eval/distilled/dev/decode",
-        "parts/1.json",
+        "scratch/parts/1.json",
     ),
 }
 

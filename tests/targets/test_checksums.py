@@ -10,9 +10,10 @@ import torch
 
 from asrkd.core.errors import AsrkdError, DataError
 from asrkd.targets import Records, build_codec
-from asrkd.targets.archive import Header, SoftTargetArchive, layout, read_index, write_header, write_shard
+from asrkd.targets.archive import Header, SoftTargetArchive, read_index, write_header, write_shard
 from asrkd.targets.entry import Entry, table_bytes
 from asrkd.targets.packed import Table
+from tests.targets.indexes import layout
 
 NUM_PDFS = 8
 SHARDS = [{"b": 3, "a": 2}, {"c": 4}]

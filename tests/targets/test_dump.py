@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from asrkd.core.errors import ConfigError, DataError, MismatchError
+from asrkd.core.stage import scratch
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window, splice
 from asrkd.models import build_model
@@ -24,6 +25,7 @@ from asrkd.targets.averaging import Ensemble
 from asrkd.targets.dump import PosteriorsConfig, dump_posteriors
 from asrkd.targets.entry import checksum_of
 from asrkd.targets.weights import write_weights
+from tests.outputs import contents
 
 NUM_PDFS = 6
 DENSE = {"type": "dense", "precision": "float32"}
@@ -57,10 +59,6 @@ def run(setup: SimpleNamespace, work: Path | None = None, **config: Any) -> dict
     return dump_posteriors(PosteriorsConfig(device="cpu", **config), setup.features, setup.teachers, work or setup.work)
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_archive_holds_the_ensembles_posteriors(setup: SimpleNamespace) -> None:
     summary = run(setup, temperature=3.0, codec=DENSE)
     archive = SoftTargetArchive.open(setup.work)
@@ -76,7 +74,7 @@ def test_archive_holds_the_ensembles_posteriors(setup: SimpleNamespace) -> None:
     assert summary["frames"] == 75
     assert summary["bytes_per_frame"] == 4 * NUM_PDFS
     assert summary["kl_nats"] == pytest.approx(0, abs=1e-6)
-    assert sorted(content(setup.work)) == ["header.json", "index", *(f"targets.{n}.npy" for n in (1, 2, 3))]
+    assert sorted(contents(setup.work)) == ["header.json", "index", *(f"targets.{n}.npy" for n in (1, 2, 3))]
 
 
 def test_divergence_that_truncation_costs_against_a_hand_computation(setup: SimpleNamespace) -> None:
@@ -98,7 +96,7 @@ def test_a_killed_dump_goes_on_and_gives_the_same_bytes(
     setup: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     summary = run(setup)
-    whole, killed = content(setup.work), setup.path / "killed"
+    whole, killed = contents(setup.work), setup.path / "killed"
     killed.mkdir()
     real, calls = dump._Dumper.dump, []
 
@@ -106,7 +104,7 @@ def test_a_killed_dump_goes_on_and_gives_the_same_bytes(
         calls.append(number)
         if len(calls) == 2:
             (killed / "targets.2.npy.tmp").write_bytes(b"half")
-            (killed / "measured.2.json").write_text('{"frames"')
+            (scratch(killed) / "measured.2.json").write_text('{"frames"')
             raise KeyboardInterrupt
         real(self, number, sources)
 
@@ -116,7 +114,7 @@ def test_a_killed_dump_goes_on_and_gives_the_same_bytes(
     assert not (killed / "header.json").exists()
     resumed = run(setup, killed)
     assert calls == [1, 2, 2, 3]
-    assert content(killed) == whole
+    assert contents(killed) == whole
     for name in ("frames", "kl_nats"):
         assert resumed[name] == summary[name]
 
@@ -129,13 +127,13 @@ def test_records_of_varying_length_killed_anywhere_or_in_parallel_are_the_same_b
     setup: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, codec: dict[str, Any]
 ) -> None:
     summary = run(setup, codec=codec)
-    whole, parallel = content(setup.work), setup.path / "parallel"
+    whole, parallel = contents(setup.work), setup.path / "parallel"
     files = [name for number in (1, 2, 3) for name in (f"targets.{number}.items.npy", f"targets.{number}.npy")]
     assert sorted(whole) == ["header.json", "index", *files]
     parallel.mkdir()
     config = PosteriorsConfig(device="cpu", precision="fp32", codec=codec)
     dump_posteriors(config, setup.features, setup.teachers, parallel, jobs=2)
-    assert content(parallel) == whole
+    assert contents(parallel) == whole
     real: Callable[..., None] = os.replace
     written: list[Path] = []
     for survives in range(2 + 4 * 3):  # files that get their names before the kill, of four a shard and two more
@@ -155,7 +153,7 @@ def test_records_of_varying_length_killed_anywhere_or_in_parallel_are_the_same_b
                 run(setup, killed, codec=codec)
         assert not (killed / "header.json").exists()
         assert run(setup, killed, codec=codec)["kl_nats"] == summary["kl_nats"]
-        assert content(killed) == whole
+        assert contents(killed) == whole
     entries = SoftTargetArchive.open(setup.work)
     assert summary["random"] is (codec["type"] == "sampled")
     stored = sum(map(entries.num_bytes, entries.utt_ids))
@@ -169,11 +167,13 @@ def test_every_utterance_has_its_checksum(setup: SimpleNamespace) -> None:
         assert entry.checksum == checksum_of(archive.records(utt_id))
 
 
-def test_a_dump_killed_while_it_tidies_up_can_be_run_again(setup: SimpleNamespace) -> None:
-    run(setup)
-    whole = content(setup.work)
-    assert run(setup)["frames"] == 75
-    assert content(setup.work) == whole
+def test_a_dump_killed_before_its_stage_is_described_encodes_nothing_again(
+    setup: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary, whole = run(setup), contents(setup.work)
+    monkeypatch.delattr(dump._Dumper, "dump")
+    assert run(setup) == summary
+    assert contents(setup.work) == whole
 
 
 def test_a_disk_that_is_too_small_is_refused_before_any_work(
@@ -183,7 +183,7 @@ def test_a_disk_that_is_too_small_is_refused_before_any_work(
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed - 1))
     with pytest.raises(DataError, match=r"soft targets of 75 frames need .* are free: take a sparser codec"):
         run(setup, codec=DENSE)
-    assert content(setup.work) == {}
+    assert contents(setup.work) == {}
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed))
     run(setup, codec=DENSE)
 
@@ -193,9 +193,6 @@ def test_what_stands_needs_no_more_disk(setup: SimpleNamespace, monkeypatch: pyt
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=200))
     for name in ("header.json", "index"):
         (setup.work / name).unlink()
-    for number, frames in ((1, 21), (2, 25), (3, 29)):
-        measured = f'{{"frames": {frames}, "seconds": 1, "encode_seconds": 0.5, "kl_sum": 0, "kl_frames": 1}}'
-        (setup.work / f"measured.{number}.json").write_text(measured)
     assert run(setup, codec=DENSE)["frames"] == 75
 
 

@@ -14,8 +14,9 @@ from asrkd.cli import main
 from asrkd.core.archive import read_scp
 from asrkd.core.errors import DataError
 from asrkd.targets import build_codec
-from asrkd.targets.archive import Header, SoftTargetArchive, layout, write_header, write_shard
+from asrkd.targets.archive import Header, SoftTargetArchive, write_header, write_shard
 from asrkd.targets.kaldi_posteriors import export_posteriors, posterior_bytes
+from tests.targets.indexes import layout
 
 Posterior = list[list[tuple[int, float]]]
 

@@ -19,9 +19,10 @@ from asrkd.features.window import Window, splice
 from asrkd.hmm.alignment import Alignment
 from asrkd.losses import NO_LABEL
 from asrkd.targets import build_codec
-from asrkd.targets.archive import Header, SoftTargetArchive, layout, write_header, write_shard
+from asrkd.targets.archive import Header, SoftTargetArchive, write_header, write_shard
 from asrkd.training.frames import FrameBatches, FrameStore, Source
 from asrkd.training.train import TrainInputs
+from tests.targets.indexes import layout
 
 WINDOW = Window(2, 1)
 

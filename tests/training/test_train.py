@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from asrkd.core.errors import ConfigError, DataError, MismatchError
+from asrkd.core.stage import scratch
 from asrkd.features.store import FeatureDir
 from asrkd.features.window import Window
 from asrkd.hmm.alignment import Alignment
@@ -24,6 +25,7 @@ from asrkd.training import train as training
 from asrkd.training.checkpoint import Progress, save_progress
 from asrkd.training.frames import FrameStore, Source, utterances_of
 from asrkd.training.train import TrainConfig, TrainInputs, train
+from tests.outputs import contents
 from tests.training.killed import killed_after_epoch_2
 
 TREE = "t" * 64
@@ -43,7 +45,7 @@ def test_it_learns(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path)
     summary = trained(config_of(epochs=8), problem, tmp_path)
     assert summary["dev_frame_accuracy"] > 0.97
     assert summary["frames"] == summary["labelled_frames"] == sum(range(20, 40))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.json", "model.json", "model.safetensors"]
+    assert sorted(contents(tmp_path)) == ["log.json", "model.json", "model.safetensors"]
     curve = json.loads((tmp_path / "log.json").read_text())["curve"]
     assert [row["epoch"] for row in curve] == list(range(1, 9))
     assert curve[-1]["dev_cross_entropy"] < curve[0]["dev_cross_entropy"]
@@ -81,8 +83,7 @@ def test_same_seed_same_bytes_other_seed_other_bytes(
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         torch.manual_seed(hash(name) % 1000)  # what was drawn before must not matter
         trained(config_of(seed=seed, epochs=2, optimizer=optimizer), problem, tmp_path / name)
-    for path in (tmp_path / "a").iterdir():
-        assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert weights(tmp_path / "a") != weights(tmp_path / "c")
 
 
@@ -99,8 +100,7 @@ def test_killed_after_epoch_2_it_goes_on_to_the_same_bytes(
     assert not (killed / "model.safetensors").exists()
     summary = trained(config_of(**changes), problem, killed)
     assert summary["epochs"] == 4
-    for path in whole.iterdir():
-        assert path.read_bytes() == (killed / path.name).read_bytes(), path.name
+    assert contents(killed) == contents(whole)
 
 
 @pytest.mark.parametrize("alpha", [{"start": 1.0, "end": 0.0}, {"type": "step", "start": 1.0, "end": 0.0, "at": 0.6}])
@@ -121,8 +121,8 @@ def test_a_schedule_of_alpha_goes_on_after_a_cut_to_the_same_bytes(
 
 @pytest.mark.parametrize("kept", [0.0, 0.1, 0.5, 0.99])
 def test_damaged_checkpoint(problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path, kept: float) -> None:
-    save_progress(tmp_path / training.CHECKPOINT, Progress(epoch=1, weights={"0.weight": torch.zeros(3, 4)}))
-    path = tmp_path / training.CHECKPOINT
+    path = scratch(tmp_path) / training.CHECKPOINT
+    save_progress(path, Progress(epoch=1, weights={"0.weight": torch.zeros(3, 4)}))
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     with pytest.raises(DataError, match=r"checkpoint\.pt: checkpoint is not readable .*remove it"):
