@@ -80,8 +80,9 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
         self.schedule = schedule
         self.progress = progress
         self.seed = seed
-        self.train_loss = self.dev_loss = 0.0
-        self.correct = self.labelled = 0
+        self.train_loss = self.dev_loss = 0.0  # sums over the frames of an epoch
+        self.trained = self.correct = self.labelled = 0
+        self.frames = 0  # trained on, in all epochs
         self.after_epoch: Callable[[Progress], None] = lambda progress: None
         self.train_batches: Any = None
         self.max_norm = 0.0
@@ -94,7 +95,10 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
 
     def compute_objectives(self, predictions: torch.Tensor, batch: Batch, stage: sb.Stage) -> torch.Tensor:
         if stage == sb.Stage.TRAIN:
-            return self.loss(predictions, batch)
+            loss = self.loss(predictions, batch)
+            self.train_loss += float(loss.detach()) * len(batch.labels)
+            self.trained += len(batch.labels)
+            return loss
         known = batch.labels != NO_LABEL
         self.correct += int((predictions.argmax(-1) == batch.labels)[known].sum())
         self.labelled += int(known.sum())
@@ -123,12 +127,13 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
             # Dropout and noise of an epoch depend on seed and epoch alone, so that a resumed run draws the same.
             torch.manual_seed(int(rng_for(self.seed, "epoch", epoch or 0).integers(2**62)))
             self.train_batches.epoch = epoch
+            self.trained, self.train_loss = 0, 0.0
         else:
             self.correct, self.labelled, self.dev_loss = 0, 0, 0.0
 
     def on_stage_end(self, stage: sb.Stage, stage_loss: float, epoch: int | None = None) -> None:
         if stage == sb.Stage.TRAIN:
-            self.train_loss = float(stage_loss)
+            self.frames += self.trained
             return
         accuracy, cross_entropy_per_frame = self.correct / self.labelled, self.dev_loss / self.labelled
         if not math.isfinite(cross_entropy_per_frame):
@@ -139,7 +144,7 @@ class AcousticBrain(sb.Brain):  # type: ignore[misc]
             {
                 "epoch": progress.epoch,
                 "learning_rate": self.optimizer.param_groups[0]["lr"],
-                "train_loss": self.train_loss,
+                "train_loss": self.train_loss / self.trained,
                 "dev_cross_entropy": cross_entropy_per_frame,
                 "dev_frame_accuracy": accuracy,
             }

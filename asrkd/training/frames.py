@@ -247,6 +247,11 @@ class FrameBatches(IterableDataset[Batch]):
     def __len__(self) -> int:
         return self.frames.num_batches(self.batch_size, self.epoch)
 
+    @property
+    def num_frames(self) -> int:
+        """How many frames an epoch goes through."""
+        return len(self.frames)
+
     def __iter__(self) -> Iterator[Batch]:
         generator = None
         if self.seed is not None:
@@ -255,8 +260,8 @@ class FrameBatches(IterableDataset[Batch]):
         before, batches = max(self.epoch - 1, 0), len(self)
         done = 0
         for store in self.frames.blocks(self.epoch):
-            order = self.order(store, generator)
-            for frames in torch.split(order.to(store.positions.device), self.batch_size):
+            order = self.order(store, generator).to(store.positions.device)
+            for frames in torch.split(order, self.batch_size) if len(order) else ():
                 batch = self.batch(store, frames)
                 batch.progress = (before + done / batches) / self.epochs
                 done += 1

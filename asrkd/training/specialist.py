@@ -79,7 +79,7 @@ def train_specialist(config: TrainConfig, inputs: SpecialistInputs, work: Path) 
     fitted = fit(config, module, loss, batches, dev_batches, device, work)
     info = {field.name: getattr(generalist.info, field.name) for field in fields(NetInfo)}
     save_specialist(work, module, SpecialistInfo(**info, pdfs=tuple(pdfs), correction=correction))
-    return {**finish(work, fitted, module, frames, device), "pdfs": len(pdfs), "correction": correction}
+    return {**finish(work, fitted, module, batches, device), "pdfs": len(pdfs), "correction": correction}
 
 
 def _open(
@@ -148,18 +148,28 @@ class HalfSpecial(FrameBatches):
         self._lump, self._alignment = lump, alignment
 
     def __len__(self) -> int:
-        return sum(math.ceil(2 * count / self.batch_size) for count in self._special_frames())
+        return sum(math.ceil(count / self.batch_size) for count in self._counts())
 
-    def _special_frames(self) -> list[int]:
-        """How many frames of each block of the epoch are special."""
+    @property
+    def num_frames(self) -> int:
+        return sum(self._counts())
+
+    def _counts(self) -> list[int]:
+        """How many frames each block of the epoch gives."""
         if isinstance(self.frames, FrameStore):
-            return [len(self._places(self.frames)[0])]
+            special, others = self._places(self.frames)
+            return [2 * len(special) if len(others) else 0]
         assert isinstance(self.frames, StreamedFrames)
         blocks = self.frames.plan(self.epoch)
-        return [sum(self._count(each.utt_id) for each in block if each.labelled) for block in blocks]
+        counts = [self._count([each.utt_id for each in block if each.labelled]) for block in blocks]
+        if not any(counts):
+            raise ConfigError("memory_gb: no block holds frames of the cluster's pdfs and of others: give more")
+        return counts
 
-    def _count(self, utt_id: str) -> int:
-        return int(np.isin(self._alignment.pdf_ids(utt_id), self._lump.pdfs).sum())
+    def _count(self, utt_ids: Sequence[str]) -> int:
+        is_special = [np.isin(self._alignment.pdf_ids(utt_id), self._lump.pdfs) for utt_id in utt_ids]
+        special = sum(int(each.sum()) for each in is_special)
+        return 2 * special if special < sum(map(len, is_special)) else 0
 
     def _places(self, store: FrameStore) -> tuple[torch.Tensor, torch.Tensor]:
         """Indices of the frames that are special, and of all others that are labelled."""
@@ -168,6 +178,7 @@ class HalfSpecial(FrameBatches):
         return special.nonzero()[:, 0], others.nonzero()[:, 0]
 
     def order(self, store: FrameStore, generator: torch.Generator | None) -> torch.Tensor:
+        """Special frames and others; none of a block that has but one kind."""
         special, others = self._places(store)
         if not len(others):
             return special[:0]

@@ -33,7 +33,7 @@ from asrkd.targets.weights import open_ensemble
 from asrkd.training.blocks import open_frames
 from asrkd.training.brain import AcousticBrain, Linear, NewBob, Schedule, epochs_left
 from asrkd.training.checkpoint import Progress, load_progress, save_progress
-from asrkd.training.frames import FrameBatches, Frames, Source
+from asrkd.training.frames import FrameBatches, Source
 from asrkd.training.jitter import jitter_of
 from asrkd.training.online import OnlineTeacher
 
@@ -64,6 +64,7 @@ class TrainConfig:
     learning_rate: float = Field(default=1e-3, gt=0)
     final_learning_rate: float = Field(default=1e-5, ge=0)  # of the linear schedule
     weight_decay: float = Field(default=0.0, ge=0)
+    max_gradient: float = Field(default=5.0, gt=0)  # norm of a batch's gradient, which is scaled down to it
     max_norm: float = Field(default=0.0, ge=0)  # of the weights into a hidden unit; 0: any
     initialise: Literal["random", "every_second"] = "random"  # or with every second hidden layer of the teacher
     input_noise: float = Field(default=0.0, ge=0)  # standard deviation, of features of unit variance
@@ -118,15 +119,15 @@ def train(config: TrainConfig, inputs: TrainInputs, work: Path) -> dict[str, Any
     batches = FrameBatches(frames, config.batch_size, config.seed, config.input_noise, config.epochs, jitter)
     fitted = fit(config, module, loss, batches, FrameBatches(dev_frames, DEV_BATCH), device, work)
     save_model(work, module, info)
-    return finish(work, fitted, module, frames, device)
+    return finish(work, fitted, module, batches, device)
 
 
 class Fitted(NamedTuple):
-    """How far a training went, and which epoch's weights are kept; in this process: epochs and seconds."""
+    """How far a training went, and which epoch's weights are kept; in this process: frames and seconds."""
 
     progress: Progress
     kept_epoch: int
-    epochs: int
+    frames: int
     seconds: float
 
 
@@ -150,7 +151,7 @@ def fit(  # noqa: PLR0917
     brain.train_batches = batches
     brain.max_norm = config.max_norm
     brain.after_epoch = partial(_after_epoch, work)
-    first_epoch, start = progress.epoch, time.perf_counter()
+    start = time.perf_counter()
     brain.fit(
         epochs_left(progress, config.epochs, config.patience if config.early_stopping else config.epochs),
         DataLoader(batches, batch_size=None),
@@ -158,27 +159,27 @@ def fit(  # noqa: PLR0917
     )
     module.load_state_dict(progress.best_weights if config.early_stopping else progress.weights)
     kept = progress.best_epoch if config.early_stopping else progress.epoch
-    return Fitted(progress, kept, progress.epoch - first_epoch, time.perf_counter() - start)
+    return Fitted(progress, kept, brain.frames, time.perf_counter() - start)
 
 
-def finish(work: Path, fitted: Fitted, module: torch.nn.Module, frames: Frames, device: str) -> dict[str, Any]:
+def finish(work: Path, fitted: Fitted, module: torch.nn.Module, batches: FrameBatches, device: str) -> dict[str, Any]:
     """Once the net is saved: write its log, and give the summary."""
     progress = fitted.progress
     write_json(work / "log.json", {"curve": progress.curve, "best_epoch": progress.best_epoch})
     return {
-        **_summary(module, frames, fitted),
-        "frames_per_second": round(fitted.epochs * len(frames) / fitted.seconds) if fitted.epochs else None,
+        **_summary(module, batches, fitted),
+        "frames_per_second": round(fitted.frames / fitted.seconds) if fitted.frames else None,
         "device": device,
     }
 
 
-def _summary(module: torch.nn.Module, frames: Frames, fitted: Fitted) -> dict[str, Any]:
+def _summary(module: torch.nn.Module, batches: FrameBatches, fitted: Fitted) -> dict[str, Any]:
     progress = fitted.progress
     return {
         "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "frames": len(frames),
-        "labelled_frames": frames.num_labelled,
-        "blocks": frames.num_blocks,
+        "frames": batches.num_frames,
+        "labelled_frames": batches.frames.num_labelled,
+        "blocks": batches.frames.num_blocks,
         "epochs": progress.epoch,
         "best_epoch": progress.best_epoch,
         "kept_epoch": fitted.kept_epoch,
@@ -309,7 +310,12 @@ def _optimizer(config: TrainConfig) -> Any:
 
 
 def _run_opts(config: TrainConfig, device: str) -> dict[str, Any]:
-    return {"device": device, "precision": _precision(config, device), "noprogressbar": not sys.stderr.isatty()}
+    return {
+        "device": device,
+        "precision": _precision(config, device),
+        "max_grad_norm": config.max_gradient,
+        "noprogressbar": not sys.stderr.isatty(),
+    }
 
 
 def _precision(config: TrainConfig, device: str) -> str:

@@ -26,7 +26,7 @@ from asrkd.training.frames import FrameStore, Source, utterances_of
 from asrkd.training.specialist import HalfSpecial, Lump, SpecialistInputs, log_odds, train_specialist
 from asrkd.training.train import TrainConfig, TrainInputs, train
 from tests.outputs import contents
-from tests.training.conftest import NUM_PDFS, TREE
+from tests.training.conftest import NUM_PDFS, TREE, write_alignment
 from tests.training.killed import killed_after_epoch_2
 
 ConfigMaker = Callable[..., TrainConfig]
@@ -75,7 +75,9 @@ def test_it_learns_and_corrects_its_dustbin(inputs: SpecialistInputs, special: C
 
 def test_on_a_share_of_the_utterances(inputs: SpecialistInputs, special: ConfigMaker, tmp_path: Path) -> None:
     summary = train_specialist(special(epochs=1, fraction=0.5), inputs, tmp_path)
-    assert summary["frames"] < 0.7 * Alignment.open(inputs.alignment).pdf_counts.sum()
+    counts = Alignment.open(inputs.alignment).pdf_counts
+    assert summary["labelled_frames"] < 0.7 * counts.sum()
+    assert summary["frames"] < 0.7 * 2 * counts[2]  # what an epoch goes through: the special ones, and as many
 
 
 def store_of(inputs: SpecialistInputs) -> FrameStore:
@@ -111,6 +113,25 @@ def test_blocks_are_halved_too(inputs: SpecialistInputs, generalist: Path, speci
     assert len(found) == len(batches)
     counts = Counter(torch.cat([batch.labels for batch in found]).tolist())
     assert counts[2] == counts[0] + counts[1] == source.alignment.pdf_counts[:2].sum()
+
+
+def test_blocks_of_one_kind_give_nothing(inputs: SpecialistInputs, special: ConfigMaker, tmp_path: Path) -> None:
+    """Class 2 is in two utterances of 20, and so in two blocks at most."""
+    alignment, drawn = Alignment.open(inputs.alignment), np.random.default_rng(1)
+    labels = {utt_id: drawn.integers(2, size=count) for utt_id, count in alignment.num_frames.items()}
+    for utt_id in ("train-03", "train-07"):
+        labels[utt_id][:5] = 2
+    rare = replace(inputs, alignment=write_alignment(tmp_path / "rare", labels))
+    summary = train_specialist(special(epochs=2, memory_gb=8e-6), rare, tmp_path)
+    assert summary["blocks"] == 5
+    assert summary["frames"] == 20
+    curve = read_json(tmp_path / "log.json")["curve"]
+    assert all(math.isfinite(row["train_loss"]) for row in curve)
+    labels["train-03"][:], labels["train-07"][:] = 2, 2
+    (tmp_path / "none").mkdir()
+    alone = replace(inputs, alignment=write_alignment(tmp_path / "alone", labels))
+    with pytest.raises(ConfigError, match="no block holds frames of the cluster's pdfs and of others"):
+        train_specialist(special(epochs=2, memory_gb=4e-6), alone, tmp_path / "none")
 
 
 def test_soft_targets_are_the_generalists_of_overdrawn_frames(generalist: Path) -> None:

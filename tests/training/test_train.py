@@ -314,3 +314,31 @@ def test_max_norm_holds_after_every_update(problem: TrainInputs, config_of: Conf
         trained(config_of(max_norm=limit, early_stopping=False), problem, tmp_path / f"{limit}")
         hidden = next(load_model(tmp_path / f"{limit}").module.parameters()).detach()
         assert (float(hidden.norm(dim=1).max()) <= 0.7 + 1e-5) == (limit > 0)
+
+
+def test_no_update_takes_a_larger_gradient_than_max_gradient(
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path
+) -> None:
+    """One step of plain gradient descent, of all frames: as far as the learning rate times the gradient's norm."""
+    start, steps = None, {}
+    for limit in (1e-12, 0.01, 1e6):
+        how = {"optimizer": "sgd", "learning_rate": 1.0, "batch_size": 10_000, "epochs": 1, "max_gradient": limit}
+        trained(config_of(**how), problem, tmp_path / f"{limit}")
+        net = torch.nn.utils.parameters_to_vector(load_model(tmp_path / f"{limit}").module.parameters()).detach()
+        start = net if start is None else start
+        steps[limit] = float((net - start).norm())
+    assert steps[0.01] == pytest.approx(0.01, rel=1e-3)
+    assert steps[1e6] > 0.1
+
+
+def test_the_training_loss_is_the_mean_over_frames(
+    problem: TrainInputs, config_of: ConfigMaker, tmp_path: Path
+) -> None:
+    """Of a net that hardly moves it is the same, however frames fall into batches, the last of which has but one."""
+    losses = []
+    for size in (590, 589, 100):
+        how = {"model": {"hidden_layers": 0}, "input_noise": 0.0, "learning_rate": 1e-12, "final_learning_rate": 0.0}
+        trained(config_of(**how, batch_size=size, epochs=2), problem, tmp_path / str(size))
+        curve = json.loads((tmp_path / str(size) / "log.json").read_text())["curve"]
+        losses += [row["train_loss"] for row in curve]
+    assert losses == pytest.approx([losses[0]] * 6, rel=1e-5)
