@@ -30,7 +30,7 @@ class StudyRow:
     """A point of the grid: ``labels`` by axis; ``rates`` and ``differences`` on test by metric.
 
     ``train`` is on what was trained on, ``share`` the frame accuracy over the reference's, ``recovered`` the part of
-    the gap to it, ``offset`` what was added to biases.
+    the gap to it, where it has a gap beyond chance; ``offset`` what was added to biases.
     """
 
     labels: dict[str, str]
@@ -42,6 +42,7 @@ class StudyRow:
     train: Estimate | None = None
     share: Estimate | None = None
     recovered: Estimate | None = None
+    has_gap: bool = True
     offset: Estimate | None = None
     parameters: int | None = None
     bytes_per_frame: float | None = None

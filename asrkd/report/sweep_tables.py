@@ -59,7 +59,7 @@ def _table(study: Study, metric: str) -> Table:
         cells += [_mean(getattr(row, name)) for name in measured] + _rate(row, metric)
         cells += _difference(row, metric) if study.reference else []
         cells += _share(row.share, row.is_reference) if shared else []
-        rows.append(cells + (_share(row.recovered) if recovered else []))
+        rows.append(cells + (_share(row.recovered if row.has_gap else None) if recovered else []))
     marked = next((index for index, row in enumerate(study.rows) if row.chosen), None)
     return Table(METRICS[metric], columns, rows, _notes(study) if on_dev else [], marked)
 
@@ -115,7 +115,8 @@ def _notes(study: Study) -> list[str]:
         )
     if study.gap_from:
         values = ", ".join(f"{axis_name(axis).lower()} {text}" for axis, text in study.gap_from.items())
-        notes.append(f"Gap recovered: of the reference's gain over the row with {values}.")
+        unsure = " There is none beyond chance for some rows." * any(not row.has_gap for row in study.rows)
+        notes.append(f"Gap recovered: of the reference's gain over the row with {values}.{unsure}")
     if any(row.train for row in study.rows):
         notes.append("Train: on the utterances that the net was trained on with labels.")
     notes += [study.note] * bool(study.note)

@@ -75,14 +75,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _normal_test(differences: NDArray[np.floating[Any]]) -> MatchedPairs:
     """Gillick and Cox's W, the mean over its standard error, taken for normal.
 
-    Few segments can't tell much, however alike: p is never below that of all having the same sign by chance.
+    Few differences can't tell much, however alike: p is never below that of all having the same sign by chance, which
+    segments with as many errors on both sides have no part in.
     """
     count = len(differences)
     if not differences.any():
         return MatchedPairs(count, 0.0, 1.0)
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1)) if count > 1 else 0.0
     p_value = math.erfc(abs(mean) * math.sqrt(count / 2) / deviation) if deviation else 0.0
-    return MatchedPairs(count, mean, max(p_value, 2.0 ** (1 - count)))
+    return MatchedPairs(count, mean, max(p_value, 2.0 ** (1 - int(np.count_nonzero(differences)))))
 
 
 def _stacked(utt_id: str, systems: Sequence[Places]) -> NDArray[np.int64]:

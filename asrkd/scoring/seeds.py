@@ -62,7 +62,7 @@ def recovered_over_seeds(
     if gap == 0:
         return None
     share = (fmean(ours) - fmean(low)) / gap
-    # Of a ratio a / b the deviations are those of a - (a / b) b, over b (the delta method).
+    # The delta method, as over the bootstrap's draws.
     shares = [share + (o - lo - share * (h - lo)) / gap for o, lo, h in zip(ours, low, high, strict=True)]
     return _interval(shares, bootstrap.standard_error_of_recovered(systems, floor, top), bootstrap.num_utterances)
 

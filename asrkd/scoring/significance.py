@@ -102,10 +102,16 @@ class PairedBootstrap:
     def standard_error_of_recovered(
         self, systems: str | Sequence[str], floor: str | Sequence[str], top: str | Sequence[str]
     ) -> float:
-        """Standard deviation over the draws of the share that ``systems`` have of the gap from ``floor`` to ``top``."""
-        ours, low, high = (self._of(_names(each))[1] for each in (systems, floor, top))
-        some = high != low
-        return float(((ours - low)[some] / (high - low)[some]).std())
+        """Standard deviation over the draws of the share that ``systems`` have of the gap from ``floor`` to ``top``.
+
+        Of a ratio a / b it is taken for that of a - (a / b) b, over b (the delta method): the draws' own ratios have
+        no deviation where their gaps come near 0.
+        """
+        of = [self._of(_names(each)) for each in (systems, floor, top)]
+        ours, low, high = (rate for rate, _ in of)
+        our_draws, low_draws, high_draws = (resampled for _, resampled in of)
+        share = (ours - low) / (high - low)
+        return float(((our_draws - low_draws) - share * (high_draws - low_draws)).std() / abs(high - low))
 
     def transfer_ratio(self, baseline: str | Sequence[str], ensemble: str, distilled: str) -> TransferRatio:
         """(distilled - baseline) / (ensemble - baseline); the baseline may be the mean over several systems."""

@@ -135,7 +135,7 @@ def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, An
         against, floor = (None if place is None else study.rows[place] for place in places)
         rows.append(_row(row, against, study.config, trials, bootstraps))
         if recovered := _recovered(row, floor, against, trials, bootstraps):
-            rows[-1]["recovered"] = recovered
+            rows[-1] |= recovered
         rows[-1]["is_reference"] = against is not None and against.trials == row.trials
     measured = [row for row in rows if row["dev"]]
     best = max(measured, key=lambda row: float(row["dev"]["estimate"]), default=None)
@@ -191,8 +191,10 @@ def _row(row: Row, against: Row | None, config: StudyConfig, trials: Trials, boo
 def _recovered(
     row: Row, floor: Row | None, top: Row | None, trials: Trials, bootstraps: Bootstraps
 ) -> dict[str, Any] | None:
-    """The share that ``row`` has of the gap from ``floor`` to ``top``; None where it is one of them, or a net of
-    theirs is missing."""
+    """The share that ``row`` has of the gap from ``floor`` to ``top``, and whether there is one beyond chance.
+
+    None where it is one of them, or a net of theirs is missing.
+    """
     if floor is None or top is None or row.trials in (floor.trials, top.trials) or floor.trials == top.trials:
         return None
     seeds = [seed for seed in row.trials if all(each.trials[seed] in trials for each in (row, floor, top))]
@@ -200,7 +202,10 @@ def _recovered(
         return None
     ours, low, high = ([each.trials[seed] for seed in seeds] for each in (row, floor, top))
     recovered = recovered_over_seeds(bootstraps["frame_accuracy"], ours, low, high)
-    return None if recovered is None else asdict(recovered)
+    if recovered is None:
+        return None
+    gap = difference_over_seeds(bootstraps["frame_accuracy"], high, low)
+    return {"recovered": asdict(recovered), "has_gap": not gap.low <= 0 <= gap.high}
 
 
 def _mean(values: Sequence[float]) -> dict[str, float | None] | None:

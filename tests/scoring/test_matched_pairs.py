@@ -83,6 +83,15 @@ def test_few_segments_tell_no_more_than_their_signs() -> None:
     assert mapsswe([{"u": _places("x")}], [{"u": _places(".")}]).p_value == 1
 
 
+def test_segments_that_tie_make_few_differences_no_surer() -> None:
+    """Three that favour one system among 200: W = 1.74 alone would be p = 0.08, the signs' is one in four."""
+    both = "x..." * 197
+    first, second = {"u": _places(both + "x..." * 3)}, {"u": _places(both + "...." * 3)}
+    test = mapsswe([first], [second])
+    assert test.segments == 200
+    assert test.p_value == 0.25
+
+
 def test_several_systems_are_their_mean() -> None:
     first = [{"u": _places("x..x..x")}, {"u": _places("x......")}]
     test = mapsswe(first, [{"u": _places(".......")}])
@@ -91,7 +100,7 @@ def test_several_systems_are_their_mean() -> None:
 
 
 def test_as_often_significant_as_it_says_where_nothing_differs() -> None:
-    """Of 400 pairs of equal systems with shared difficulty, 20 +- 4.4 have p < 0.05."""
+    """Of 400 pairs of equal systems with shared difficulty, 20 +- 4.4 have p < 0.05; three deviations are allowed."""
     rng = np.random.default_rng(11)
     found = 0
     for _ in range(400):
@@ -104,7 +113,7 @@ def test_as_often_significant_as_it_says_where_nothing_differs() -> None:
                 places[::2] = rng.random(31) < hard / 10
                 system[str(utterance)] = places
         found += mapsswe([systems[0]], [systems[1]]).p_value < 0.05
-    assert 8 <= found <= 34
+    assert 20 - 13.2 <= found <= 20 + 13.2
 
 
 def test_agrees_with_the_bootstrap_on_a_large_set() -> None:

@@ -126,3 +126,20 @@ def test_the_share_of_a_gap_varies_with_utterances_as_the_bootstraps() -> None:
     assert ratio.high is not None
     assert found.estimate == pytest.approx(ratio.estimate)
     assert found.high - found.low == pytest.approx(ratio.high - ratio.low, rel=0.05)
+
+
+def test_the_share_of_a_gap_near_chance_has_an_interval_that_says_something() -> None:
+    """A gap of some two standard errors, so that draws with hardly any are among them: the delta method by hand."""
+    rng, count = np.random.default_rng(5), 300
+    frames = np.full(count, 10.0)
+    right = {
+        name: rng.binomial(10, rate, count).astype(float) for name, rate in (("f", 0.3), ("s", 0.315), ("t", 0.33))
+    }
+    found = recovered_over_seeds(bootstrap(frames, **right), ["s"], ["f"], ["t"])
+    assert found is not None
+    f, s, t_ = (right[name].mean() for name in "fst")
+    assert found.estimate == pytest.approx((s - f) / (t_ - f))
+    each = (right["s"] - right["f"]) - found.estimate * (right["t"] - right["f"])
+    half = t.ppf(0.975, count - 1) * each.std() / math.sqrt(count) / (t_ - f)
+    assert found.high - found.estimate == pytest.approx(half, rel=0.05)
+    assert half < 1.5

@@ -131,7 +131,7 @@ def test_blocks_of_one_kind_give_nothing(inputs: SpecialistInputs, special: Conf
     (tmp_path / "none").mkdir()
     alone = replace(inputs, alignment=write_alignment(tmp_path / "alone", labels))
     with pytest.raises(ConfigError, match="no block holds frames of the cluster's pdfs and of others"):
-        train_specialist(special(epochs=2, memory_gb=4e-6), alone, tmp_path / "none")
+        train_specialist(special(epochs=2, memory_gb=2.57e-6), alone, tmp_path / "none")
 
 
 def test_soft_targets_are_the_generalists_of_overdrawn_frames(generalist: Path) -> None:
