@@ -95,7 +95,7 @@ class TransferRatio:
 
 @dataclass(frozen=True, config=CHECKED)
 class Comparison:
-    """``difference`` = a - b on test, from a paired bootstrap over utterances."""
+    """``difference`` = a - b on test, from a paired bootstrap over utterances; ``p_holm`` for all of its metric."""
 
     a: str
     b: str
@@ -104,6 +104,7 @@ class Comparison:
     low: float
     high: float
     p: float | None = None
+    p_holm: float | None = None
 
 
 @dataclass(frozen=True, config=CHECKED)

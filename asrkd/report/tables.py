@@ -186,12 +186,20 @@ def _ours(report: Report) -> str:
     return f"{hours}{report.num_pdfs:,} tied states, nets of {size}, ensemble of {report.num_teachers}"
 
 
+def on_p(count: int) -> str:
+    """What p-values are, of ``count`` comparisons by one measure."""
+    if count == 1:
+        return "p is two-sided."
+    quoted = "\N{LEFT DOUBLE QUOTATION MARK}Holm\N{RIGHT DOUBLE QUOTATION MARK}"
+    return f"p is two-sided; {quoted} is p adjusted for the {count} comparisons by its measure."
+
+
 def comparisons_table(report: Report) -> Table | None:
     """Paired differences; None where none were made."""
     columns = [
         Column("Comparison", numeric=False),
         Column("Measure", numeric=False),
-        *(Column(name) for name in ("Difference, points", INTERVAL, "p")),
+        *(Column(name) for name in ("Difference, points", INTERVAL, "p", "Holm")),
     ]
     rows = [
         [
@@ -200,13 +208,15 @@ def comparisons_table(report: Report) -> Table | None:
             formats.points(each.difference, 2),
             formats.interval(each.low, each.high, 2),
             formats.p_value(each.p),
+            formats.p_value(each.p_holm),
         ]
         for each in report.comparisons
     ]
+    pairs = {(each.a, each.b) for each in report.comparisons}
     notes = [
         "Paired bootstrap on test: utterances are drawn anew with replacement, both systems are scored on the same "
-        "draw, and the interval is that of their difference; p is two-sided. The baseline is the mean over the "
-        f"{report.num_teachers} teachers, not the best of them.",
+        f"draw, and the interval is that of their difference. {on_p(len(pairs))} "
+        f"The baseline is the mean over the {report.num_teachers} teachers, not the best of them.",
         "More frame accuracy is better; less WER is better. An interval that includes 0 shows no difference. It covers "
         "the choice of test utterances, not the seed of the distilled net.",
     ]

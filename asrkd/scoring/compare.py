@@ -19,7 +19,7 @@ from asrkd.core.errors import AsrkdError, ConfigError
 from asrkd.hmm.alignment import Alignment
 from asrkd.hmm.tied_states import TiedStates
 from asrkd.lang.phone_classes import CLASSES, OTHER_CLASS, read_phone_classes
-from asrkd.scoring.matched_pairs import holm, mapsswe
+from asrkd.scoring.matched_pairs import mapsswe, with_holm
 from asrkd.scoring.measures import (
     Measure,
     SystemFrames,
@@ -205,10 +205,8 @@ def _differences(
         for a, b in pairs:
             if not (_has(a, bootstrap) and _has(b, bootstrap)) or left_out in (a.name, b.name):
                 continue
-            found_here = bootstrap.difference(a.members, b.members)
-            bounds = {"difference": found_here.estimate, "low": found_here.low, "high": found_here.high}
-            rows.append({"a": a.name, "b": b.name, "metric": measure, **bounds, "p": found_here.p_value})
-        found += _adjusted(rows)
+            rows.append(bootstrap.difference(a.members, b.members).row(a.name, b.name, measure))
+        found += with_holm(rows)
     return found
 
 
@@ -220,12 +218,7 @@ def _matched_pairs(pairs: Sequence[tuple[Row, Row]], words: Mapping[str, WordErr
             continue
         test = mapsswe([places[name] for name in a.members], [places[name] for name in b.members])
         rows.append({"a": a.name, "b": b.name, "segments": test.segments, "mean": test.mean, "p": test.p_value})
-    return _adjusted(rows)
-
-
-def _adjusted(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    adjusted = holm([row["p"] for row in rows])
-    return [{**row, "p_holm": p_value} for row, p_value in zip(rows, adjusted, strict=True)]
+    return with_holm(rows)
 
 
 def _transfer(roles: Roles, bootstraps: Mapping[str, PairedBootstrap]) -> list[dict[str, Any]]:

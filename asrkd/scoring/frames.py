@@ -87,12 +87,6 @@ class FrameScores:
         """Mean negative log-likelihood of the aligned pdf, nats a frame."""
         return sum(counts.nll for counts in self.utterances.values()) / self.num_frames
 
-    def correct_by_utterance(self) -> dict[str, int]:
-        return {utt_id: counts.correct for utt_id, counts in self.utterances.items()}
-
-    def frames_by_utterance(self) -> dict[str, int]:
-        return {utt_id: counts.total for utt_id, counts in self.utterances.items()}
-
     def __add__(self, other: "FrameScores") -> "FrameScores":
         """Scores of two parts of a set. DataError for an utterance that is in both."""
         if shared := sorted(self.utterances.keys() & other.utterances.keys()):

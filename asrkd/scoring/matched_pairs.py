@@ -72,6 +72,12 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [adjusted[index] for index in range(len(p_values))]
 
 
+def with_holm(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of tests that answer one question, each with its ``p`` and ``p_holm``, adjusted for their number."""
+    adjusted = holm([row["p"] for row in rows])
+    return [{**row, "p_holm": p_value} for row, p_value in zip(rows, adjusted, strict=True)]
+
+
 def _normal_test(differences: NDArray[np.floating[Any]]) -> MatchedPairs:
     """Gillick and Cox's W, the mean over its standard error, taken for normal.
 

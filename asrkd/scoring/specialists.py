@@ -25,12 +25,12 @@ from asrkd.models.saved import SavedModel, check_belongs, load_model, log_softma
 from asrkd.models.specialised import Specialised
 from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
+from asrkd.scoring.systems import METRICS
 from asrkd.targets.averaging import window_of
 from asrkd.targets.weigh import labelled
 
 BEFORE, AFTER = "generalist", "specialised"
 KINDS = ("top", "conditional")
-METRICS = {"frame_accuracy": "frames", "wer": "words"}
 
 Counts = dict[str, dict[str, int]]
 """By system, then by utterance."""
@@ -182,13 +182,13 @@ def _systems(folders: Sequence[Path], seeds: Sequence[str]) -> list[dict[str, An
     for metric in METRICS if systems else ():
         if not all(metric in each for each in systems):
             continue
-        counts = {
-            f"{index}.{seed}": {utt: pair[0] for utt, pair in utterances.items()}
-            for index, each in enumerate(systems)
-            for seed, utterances in zip(seeds, each[metric], strict=True)
-        }
-        over = {utt: pair[1] for utt, pair in systems[0][metric][0].items()}
-        bootstrap = PairedBootstrap(counts, over)
+        bootstrap = PairedBootstrap.of_pairs(
+            {
+                f"{index}.{seed}": utterances
+                for index, each in enumerate(systems)
+                for seed, utterances in zip(seeds, each[metric], strict=True)
+            }
+        )
         names = [[f"{index}.{seed}" for seed in seeds] for index in range(len(systems))]
         for index, row in enumerate(rows):
             row[metric] = {"rate": asdict(rate_over_seeds(bootstrap, names[index]))}

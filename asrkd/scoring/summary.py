@@ -8,7 +8,6 @@ baseline is the mean over the teachers. `ensembles` says what is read of smaller
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from statistics import fmean, stdev
@@ -24,13 +23,14 @@ from asrkd.core.files import read_json
 from asrkd.core.stage import describe
 from asrkd.losses.mixing import alpha_of
 from asrkd.scoring.ensembles import Scores, combinations, combined_names, growing, growing_names
-from asrkd.scoring.significance import Difference, PairedBootstrap
+from asrkd.scoring.matched_pairs import with_holm
+from asrkd.scoring.significance import PairedBootstrap
+from asrkd.scoring.systems import METRICS
 
 SETS = ("dev", "test")
 """As the report calls them; ``test`` may be a part of another name."""
 SINGLE = ("gmm", "ensemble", "distilled", "distilled_labelled", "distilled_small")
 STUDENTS = ("student", "student_labelled", "student_small")
-METRICS = {"frame_accuracy": "frames", "wer": "words"}
 PAIRS = (
     ("ensemble", "baseline"),
     ("distilled", "baseline"),
@@ -143,9 +143,7 @@ def _read(experiment: Path, names: Sequence[str], part: str, kind: str) -> dict[
 
 
 def _bootstrap(scores: Scores, seed: int) -> PairedBootstrap:
-    counts = {name: {utt: pair[0] for utt, pair in score["utterances"].items()} for name, score in scores.items()}
-    over = {utt: pair[1] for utt, pair in next(iter(scores.values()))["utterances"].items()}
-    return PairedBootstrap(counts, over, seed=seed)
+    return PairedBootstrap.of_pairs({name: score["utterances"] for name, score in scores.items()}, seed=seed)
 
 
 def _system(
@@ -196,26 +194,15 @@ def _seed(member: str, scores: Mapping[str, Mapping[str, Scores]]) -> dict[str, 
 def _comparisons(
     bootstraps: Mapping[str, PairedBootstrap], teachers: Sequence[str], names: Sequence[str]
 ) -> list[dict[str, Any]]:
-    rows = []
-    for a, b in PAIRS:
-        if any(name != "baseline" and name not in names for name in (a, b)):
-            continue
-        first, second = (teachers if name == "baseline" else name for name in (a, b))
-        for metric, kind in METRICS.items():
-            difference: Difference = bootstraps[kind].difference(first, second)
-            values = asdict(difference)
-            rows.append(
-                {
-                    "a": a,
-                    "b": b,
-                    "metric": metric,
-                    "difference": values["estimate"],
-                    "low": values["low"],
-                    "high": values["high"],
-                    "p": values["p_value"],
-                }
-            )
-    return rows
+    found = []
+    for metric, kind in METRICS.items():
+        rows = []
+        for a, b in PAIRS:
+            if all(name == "baseline" or name in names for name in (a, b)):
+                first, second = (teachers if name == "baseline" else name for name in (a, b))
+                rows.append(bootstraps[kind].difference(first, second).row(a, b, metric))
+        found += with_holm(rows)
+    return sorted(found, key=lambda row: PAIRS.index((row["a"], row["b"])))
 
 
 def _data(experiment: Path) -> dict[str, Any]:

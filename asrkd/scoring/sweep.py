@@ -20,9 +20,8 @@ from asrkd.hmm.classes import pdf_mask
 from asrkd.scoring.recall import recall
 from asrkd.scoring.seeds import difference_over_seeds, rate_over_seeds, recovered_over_seeds, share_over_seeds
 from asrkd.scoring.significance import PairedBootstrap
+from asrkd.scoring.systems import METRICS
 from asrkd.targets import Codec, build_codec
-
-METRICS = {"frame_accuracy": "frames", "wer": "words"}
 
 Trials = Mapping[str, Mapping[str, Any]]
 Bootstraps = Mapping[str, PairedBootstrap]
@@ -46,7 +45,7 @@ def summarise_sweep(  # noqa: PLR0917
         raise DataError(f"no trial stands: {next(iter(failed.values()))}")
     counts: dict[str, dict[str, Any]] = {"frames": {}, "words": {}}
     trials = {trial.name: _trial(trial, output, nets[trial.name], sweep, counts) for trial in finished}
-    bootstraps = {metric: _bootstrap(counts[kind]) for metric, kind in METRICS.items() if counts[kind]}
+    bootstraps = {metric: PairedBootstrap.of_pairs(counts[kind]) for metric, kind in METRICS.items() if counts[kind]}
     return {
         "title": sweep.title,
         "test_part": sweep.test,
@@ -108,12 +107,6 @@ def _codec(soft: SoftTargets) -> Codec:
     return build_codec(soft.posteriors.get("codec", {}), 2, soft.name)
 
 
-def _bootstrap(counts: Mapping[str, Mapping[str, Sequence[float]]]) -> PairedBootstrap:
-    """Of all trials, on the same draws."""
-    numerators = {name: {utt: pair[0] for utt, pair in each.items()} for name, each in counts.items()}
-    return PairedBootstrap(numerators, {utt: pair[1] for utt, pair in next(iter(counts.values())).items()})
-
-
 def _of_recall(
     study: Study, trials: Trials, output: Path, sweep: SweepConfig, experiment: Path
 ) -> dict[str, PairedBootstrap]:
@@ -126,7 +119,8 @@ def _of_recall(
     mask = pdf_mask(study.config.recall, alignment.num_pdfs, alignment.tied_states, model, where)
     names = {name for row in study.rows for name in row.trials.values() if name in trials}
     folders = {name: output / "trials" / name / sweep.test / "frames" for name in names}
-    return {"recall": _bootstrap({name: recall(folder, alignment, mask) for name, folder in folders.items()})}
+    counts = {name: recall(folder, alignment, mask) for name, folder in folders.items()}
+    return {"recall": PairedBootstrap.of_pairs(counts)}
 
 
 def _study(study: Study, trials: Trials, bootstraps: Bootstraps) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from pathlib import Path
 from asrkd.core.config import nearest
 from asrkd.core.errors import ConfigError, DataError
 
+METRICS = {"frame_accuracy": "frames", "wer": "words"}
+"""What systems are judged by, and the folder and file of each system that it is read from."""
+
 BASELINE = "baseline"
 """The row of the mean over several systems."""
 

@@ -76,9 +76,6 @@ class WordErrors:
         """The fraction of utterances with any error."""
         return sum(counts.errors > 0 for counts in self.utterances.values()) / len(self.utterances)
 
-    def errors_by_utterance(self) -> dict[str, int]:
-        return {utt_id: counts.errors for utt_id, counts in self.utterances.items()}
-
     def words_by_utterance(self) -> dict[str, int]:
         return {utt_id: counts.words for utt_id, counts in self.utterances.items()}
 

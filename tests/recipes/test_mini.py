@@ -84,6 +84,7 @@ def test_report_compares_with_intervals(recipe: Recipe) -> None:
     systems = {system["name"]: system for system in recipe.report["systems"]}
     for row in comparisons:
         assert row["low"] <= row["difference"] <= row["high"]
+        assert row["p"] <= row["p_holm"] <= 1
         assert is_fraction(row["p"])
         expected = systems[row["a"]][row["metric"]]["test"] - systems[row["b"]][row["metric"]]["test"]
         assert row["difference"] == pytest.approx(expected)

@@ -47,7 +47,7 @@ def _baseline() -> dict[str, Any]:
 
 def _comparison(a: str, b: str, metric: str, difference: float, *, half: float, p: float) -> dict[str, Any]:
     bounds = {"low": difference - half, "high": difference + half}
-    return {"a": a, "b": b, "metric": metric, "difference": difference, "p": p, **bounds}
+    return {"a": a, "b": b, "metric": metric, "difference": difference, "p": p, "p_holm": min(1.0, 3 * p), **bounds}
 
 
 def _curve(top: float, epochs: int) -> list[dict[str, float]]:

@@ -8,7 +8,7 @@ import pytest
 from asrkd.core.files import write_json
 from asrkd.scoring.ensembles import combinations, combined_names, growing, growing_names
 from asrkd.scoring.significance import PairedBootstrap
-from asrkd.scoring.summary import METRICS
+from asrkd.scoring.systems import METRICS
 
 TEACHERS = ["teacher.1", "teacher.2", "teacher.3"]
 

@@ -41,8 +41,8 @@ def test_rates_are_over_frames_of_the_set() -> None:
     scores = score_frames(tables.__getitem__, alignment, ["u", "v"])
     assert scores.accuracy == 0.9
     assert scores.num_frames == 10
-    assert scores.correct_by_utterance() == {"u": 9, "v": 0}
-    assert scores.frames_by_utterance() == {"u": 9, "v": 1}
+    counts = {utt: (each.correct, each.total) for utt, each in scores.utterances.items()}
+    assert counts == {"u": (9, 9), "v": (0, 1)}
     assert scores.calibration.expected_error == pytest.approx(0, abs=1e-6)
 
 

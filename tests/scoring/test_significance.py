@@ -1,7 +1,6 @@
 """Intervals and p-values: coverage by simulation, closed forms on large sets, frozen values."""
 
 import math
-import time
 
 import numpy as np
 import pytest
@@ -31,7 +30,7 @@ def test_interval_covers_the_true_rate_as_often_as_it_says() -> None:
 
 
 def test_p_values_are_uniform_where_there_is_no_difference() -> None:
-    """Kolmogorov's distance of 300 p-values from uniform: below 0.11 with probability 0.999."""
+    """Kolmogorov's distance of 300 p-values from uniform: below 1.95 / sqrt(300) = 0.1126 with probability 0.999."""
     rng = np.random.default_rng(2)
     p_values = []
     for _ in range(300):
@@ -40,7 +39,7 @@ def test_p_values_are_uniform_where_there_is_no_difference() -> None:
         a, b = rng.binomial(words, hard), rng.binomial(words, hard)
         p_values.append(_bootstrap(words, 400, a=a, b=b).difference("a", "b").p_value)
     ranked = np.sort(p_values)
-    assert np.abs(ranked - (np.arange(300) + 0.5) / 300).max() < 0.12
+    assert np.abs(ranked - (np.arange(300) + 0.5) / 300).max() < 0.1126
 
 
 def test_agrees_with_the_normal_interval_on_a_large_set() -> None:
@@ -72,7 +71,7 @@ def test_p_value_agrees_with_the_interval() -> None:
     for _ in range(50):
         boot = _bootstrap(words, 999, a=rng.binomial(words, 0.13), b=rng.binomial(words, 0.1))
         difference = boot.difference("a", "b")
-        if abs(difference.p_value - 0.05) > 0.01:
+        if abs(difference.p_value - 0.05) > 2 / 1000:  # what one draw, of either sign, changes
             assert (difference.p_value < 0.05) == (not difference.low <= 0 <= difference.high)
 
 
@@ -155,13 +154,6 @@ def test_same_seed_same_numbers_and_frozen_values() -> None:
     assert first.estimate == pytest.approx(115 / 980)
     assert first.low == pytest.approx(0.08826733486690766, abs=1e-12)
     assert first.high == pytest.approx(0.14803500083934867, abs=1e-12)
-
-
-def test_ten_thousand_resamples_of_five_hundred_utterances_are_quick() -> None:
-    words = np.full(500, 20)
-    start = time.perf_counter()
-    _bootstrap(words, 10_000, a=words // 5, b=words // 6, c=words // 7).difference("a", "b")
-    assert time.perf_counter() - start < 2
 
 
 def test_systems_scored_on_other_utterances() -> None:

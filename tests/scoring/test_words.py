@@ -34,7 +34,7 @@ def test_rate_is_of_the_whole_set_not_the_mean_of_rates() -> None:
     assert scored.wer == pytest.approx(1 / 10)
     assert scored.sentence_error_rate == 0.5
     assert (scored.total.errors, scored.total.words) == (1, 10)
-    assert scored.errors_by_utterance() == {"u": 0, "v": 1}
+    assert {utt: counts.errors for utt, counts in scored.utterances.items()} == {"u": 0, "v": 1}
     assert scored.words_by_utterance() == {"u": 9, "v": 1}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from asrkd.report import formats
 from asrkd.report.comparison.schema import CLASS, Compared, ComparedSystem, Difference, Interval, PairsTest
-from asrkd.report.tables import INTERVAL, Column, Table, system_name, within
+from asrkd.report.tables import INTERVAL, Column, Table, on_p, system_name, within
 
 MEASURES = {
     "frame_accuracy": "Frame accuracy",
@@ -169,13 +169,6 @@ def _p_values(found: Difference | PairsTest | None) -> list[str]:
     return [formats.p_value(found.p if found else None), formats.p_value(found.p_holm if found else None)]
 
 
-def _on_p(count: int) -> str:
-    if count == 1:
-        return "p is two-sided."
-    quoted = "\N{LEFT DOUBLE QUOTATION MARK}Holm\N{RIGHT DOUBLE QUOTATION MARK}"
-    return f"p is two-sided; {quoted} is p adjusted for the {count} comparisons of this column."
-
-
 def word_pairs_table(compared: Compared) -> Table | None:
     """Paired differences in word error rate, by bootstrap and by matched pairs."""
     tests = {(each.a, each.b): each for each in compared.matched_pairs}
@@ -197,7 +190,7 @@ def word_pairs_table(compared: Compared) -> Table | None:
     notes = [
         "Less WER is better. Left: paired bootstrap over utterances. Right: Gillick and Cox's matched pairs (MAPSSWE) "
         "over stretches with errors between two or more words that all systems of the pair have right. "
-        + _on_p(len(rows)),
+        + on_p(len(rows)),
     ]
     return Table("Word error rate", columns, rows, notes) if rows else None
 
@@ -223,7 +216,7 @@ def frame_pairs_table(compared: Compared) -> Table | None:
                 found = compared.difference(first.a, first.b, measure)
                 cells += [*_difference(found, 2), *_p_values(found)]
         rows.append(cells)
-    notes = ["More frame accuracy is better. Paired bootstrap over utterances. " + _on_p(len(rows))]
+    notes = ["More frame accuracy is better. Paired bootstrap over utterances. " + on_p(len(rows))]
     return Table("Frame accuracy", columns, rows, notes) if rows else None
 
 
