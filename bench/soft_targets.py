@@ -28,7 +28,8 @@ from asrkd.losses import SoftTargets
 from asrkd.losses.events import FLOOR
 from asrkd.models import build_model
 from asrkd.targets import build_codec, dense_posteriors
-from asrkd.targets.archive import Header, SoftTargetArchive, write_header, write_shard
+from asrkd.targets.archive import SoftTargetArchive, write_header, write_shard
+from asrkd.targets.header import Header
 from asrkd.targets.packed import Table
 from bench.table import print_table
 

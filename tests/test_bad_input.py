@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import soundfile
 from asrkd.cli import main
 from asrkd.core.archive import read_scp, write_sharded
 from asrkd.core.files import read_json, write_json
+from asrkd.targets.archive import SoftTargetArchive, write_header
 
 RATE = 16_000
 NUM_PDFS = 3
@@ -329,7 +331,8 @@ def test_alignment_that_lacks_an_utterance(failing: Failing, copy: Callable[[str
 
 def test_soft_targets_of_another_tree(failing: Failing, copy: Callable[[str], Path]) -> None:
     archive = copy("soft_targets")
-    write_json(archive / "header.json", {**read_json(archive / "header.json"), "tied_states": OTHER_TREE})
+    ours = SoftTargetArchive.open(archive)
+    write_header(archive, replace(ours.header, tied_states=OTHER_TREE), ours.entries)
     error = failing("train", *DISTILL, *training_set(), "--soft-targets", archive)
     assert str(archive) in error
     assert OTHER_TREE[:12] in error

@@ -4,13 +4,18 @@ import gzip
 import hashlib
 import json
 import os
+import tokenize
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from asrkd.core.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 UNFINISHED = ".tmp"
 """What the name of a file ends in until it is whole."""
@@ -44,7 +49,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(f"{path} is missing: is {path.parent} a finished stage's output?") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DataError(f"{path} is not readable as JSON ({error}): was it edited or cut short?") from None
 
 
@@ -59,9 +64,24 @@ def read_fields(path: Path, **types: type | tuple[type, ...]) -> dict[str, Any]:
     for name, kind in types.items():
         if name not in value:
             raise DataError(f"{path}: has no {name!r}: was it edited, or written by another version?")
-        if not isinstance(value[name], kind) or (kind is int and value[name] < 0):
+        is_flag = isinstance(value[name], bool) and kind is not bool  # which Python takes for a number
+        if is_flag or not isinstance(value[name], kind) or (kind is int and value[name] < 0):
             raise DataError(f"{path}: {name!r} can't be {value[name]!r}: was it edited, or written by another version?")
     return value
+
+
+def load_array(path: Path, memory_mapped: bool = False) -> "NDArray[Any]":
+    """The array of an .npy file; DataError for one that is missing, damaged or pickled."""
+    import numpy as np
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            content: NDArray[Any] = np.load(path, mmap_mode="r" if memory_mapped else None, allow_pickle=False)
+    except _NO_ARRAY as error:
+        cause = " ".join(str(error).split())
+        raise DataError(f"{path}: not readable ({cause}): was it cut short?") from None
+    return content
 
 
 def absent(folder: Path) -> str:
@@ -100,6 +120,10 @@ def iter_lines(path: Path) -> Iterator[str]:
         raise DataError(f"{path} is not UTF-8 text (line {number}): is it the right file?") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a whole gzip file (after line {number}: {error}): cut short?") from None
+
+
+# What may come of a damaged header, which numpy takes for a Python literal.
+_NO_ARRAY = (OSError, ValueError, EOFError, SyntaxError, OverflowError, MemoryError, tokenize.TokenError, Warning)
 
 
 def sha256(path: Path) -> str:

@@ -55,7 +55,11 @@ class Stage:
 
 
 def run_stage(stage: Stage) -> bool:
-    """Make ``stage.output`` unless it stands already. Returns whether anything was done."""
+    """Make ``stage.output`` unless it stands already. Returns whether anything was done.
+
+    What stands there gives way only if this stage made it, with other inputs or settings; else a DataError.
+    """
+    _check_gives_way(stage)
     key = stage.key()
     if _stands(stage.output, key):
         say(f"{stage.name}: {stage.output} stands, skipped")
@@ -168,6 +172,25 @@ def _stands(output: Path, key: str) -> bool:
         say(f"{output}: {damage}; making it again")
         return False
     return True
+
+
+def _check_gives_way(stage: Stage) -> None:
+    """DataError where the output's name is that of something else, which an OUTPUT left out would replace."""
+    output, hint = stage.output, "was OUTPUT, the folder to make, left out or mistyped?"
+    if not output.is_dir():
+        if output.exists():
+            raise DataError(f"{output} is a file: {hint}")
+        return
+    if not (output / DESCRIPTION).is_file():
+        if found := sorted(path.name for path in output.iterdir()):
+            raise DataError(f"{output} is there, and no stage made it (it holds {found[0]}): {hint}")
+        return
+    try:
+        made_by = _read_description(output).get("stage", stage.name)
+    except DataError:
+        return  # damaged, and made again
+    if made_by != stage.name:
+        raise DataError(f"{output} was made by `asrkd {made_by}`, not by `asrkd {stage.name}`: {hint}")
 
 
 def _read_description(folder: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import atomic_write
+from asrkd.core.files import atomic_write, load_array
 from asrkd.lang.arpa import Entry, arpa_entries
 from asrkd.lang.phones import SymbolTable
 
@@ -181,10 +181,7 @@ def _key_base(words: SymbolTable) -> int:
 
 
 def _mapped(path: Path, dtype: str) -> NDArray[Any]:
-    try:
-        values = np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))  # a memmap's own indexing is slow
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path}: not readable as an array ({error}): cut short?") from None
+    values = np.asarray(load_array(path, memory_mapped=True))  # a memmap's own indexing is slow
     if values.ndim != 1 or values.dtype != dtype:
         raise DataError(f"{path}: {values.ndim} axes of {values.dtype}, where one of {dtype} is expected")
     return values

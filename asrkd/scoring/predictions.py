@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import atomic_write
+from asrkd.core.files import atomic_write, load_array
 
 NAME = "predictions.npy"
 _CONFIDENCE = "<f2"
@@ -39,10 +39,7 @@ def read_predictions(folder: Path, num_frames: Mapping[str, int], num_pdfs: int)
     path = folder / NAME
     if not path.is_file():
         raise DataError(f"{folder} has no {NAME}: was it made by an older version? Run `asrkd frames` again")
-    try:
-        rows = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise DataError(f"{path} is no readable array ({error}): was it cut short?") from None
+    rows = load_array(path)
     if rows.ndim != 1 or rows.dtype.names != ("pdf", "confidence") or rows.dtype["pdf"].kind != "u":
         raise DataError(f"{path} holds no predictions: is it the right file?")
     if len(rows) != sum(num_frames.values()):

@@ -7,13 +7,13 @@ those are their heads, and ``targets.N.items.npy`` holds what they list, without
     utt_id SHARD START FRAMES [CHECKSUM [FIRST ITEMS CHECKSUM]]
 
 where START counts frames and FIRST items, and checksums are the CRC-32, in hexadecimal, of the utterance's bytes in
-either file, so that one utterance is read and checked without the rest of its shard. Archives without checksums are
-read unchecked. Using an archive with another temperature or tied-state model is an error.
+either file, so that one utterance is read and checked without the rest of its shard. ``header.json`` has those of
+itself and of ``index``. Archives without checksums are read unchecked. Using an archive with another temperature or
+tied-state model is an error.
 """
 
-import tokenize
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -23,41 +23,14 @@ import torch
 
 from asrkd.core.archive import read_scp
 from asrkd.core.errors import DataError, MismatchError
-from asrkd.core.files import atomic_write, read_fields, write_json
+from asrkd.core.files import atomic_write, load_array
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
+from asrkd.targets import header as headers
 from asrkd.targets.entry import Entry, Items, checksum_of
-from asrkd.targets.packed import COUNT, Packed, pack, split, unpack
-from asrkd.targets.weights import check_weights
+from asrkd.targets.header import Header
+from asrkd.targets.packed import COUNT, Packed, pack, split, unpack, width_of
 
 Spread: TypeAlias = Literal["prior", "uniform"]
-
-
-@dataclass(frozen=True)
-class Header:
-    """What an archive is. ``codec`` is its section; ``prior`` (num_pdfs,) is how a tail is spread when read densely.
-
-    ``weights`` are the teachers', in their order; None: all the same.
-    """
-
-    temperature: float
-    codec: Mapping[str, Any]
-    combination: str
-    teachers: tuple[str, ...]
-    num_pdfs: int
-    features: str
-    tied_states: str
-    prior: tuple[float, ...]
-    weights: tuple[float, ...] | None = None
-
-
-_FIELDS: dict[str, type | tuple[type, ...]] = {
-    "temperature": (int, float),
-    "num_pdfs": int,
-    "codec": dict,
-    "teachers": list,
-    "prior": list,
-    **dict.fromkeys(("combination", "features", "tied_states"), str),
-}
 
 
 @dataclass
@@ -72,15 +45,8 @@ class SoftTargetArchive:
 
     @classmethod
     def open(cls, path: Path) -> "SoftTargetArchive":
-        """Read header and index. DataError when they are missing or malformed."""
-        description = read_fields(path / "header.json", **_FIELDS)
-        if (weights := description.get("weights")) is not None:  # not there where all are the same
-            check_weights(weights, len(description["teachers"]), str(path / "header.json"))
-            description["weights"] = tuple(weights)
-        try:
-            header = Header(**{**description, **{name: tuple(description[name]) for name in ("teachers", "prior")}})
-        except (TypeError, KeyError) as error:
-            raise DataError(f"{path / 'header.json'}: {error}: was it written by another version?") from None
+        """Read header and index. DataError when they are missing, malformed or not what was written."""
+        header = headers.read(path / "header.json", path / "index")
         return cls(path, header, read_index(path / "index"))
 
     @cached_property
@@ -162,6 +128,8 @@ class SoftTargetArchive:
         items = self._slice(path, item, utt_id, places.first, places.count, places.checksum)
         if utt_id not in self._sound and int(heads[COUNT].sum()) != places.count:
             raise DataError(f"{path}: {utt_id}: its frames count other items than the index: were two runs mixed?")
+        if len(heads) and int(heads[COUNT].max()) > width_of(self.codec.dtype):
+            raise DataError(f"{path}: {utt_id}: a frame lists more than its codec can: was the header edited?")
         self._sound.add(utt_id)
         return Packed(heads, items)
 
@@ -185,11 +153,7 @@ class SoftTargetArchive:
 
     def _file(self, path: Path, dtype: np.dtype[np.void]) -> Records:
         if path not in self._files:
-            try:
-                content = np.load(path, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError, EOFError, tokenize.TokenError) as error:
-                cause = " ".join(str(error).split())
-                raise DataError(f"{path}: not readable ({cause}): was it cut short?") from None
+            content = load_array(path, memory_mapped=True)
             if content.ndim != 1 or content.dtype != dtype:
                 raise DataError(f"{path} holds {content.dtype}, its header says {dtype}")
             self._files[path] = content
@@ -248,7 +212,7 @@ def _entries(number: int, packed: Packed, lengths: Mapping[str, int]) -> Iterato
 def write_header(folder: Path, header: Header, index: Mapping[str, Entry]) -> None:
     """Write the index, then the header: an archive that has its header is whole."""
     write_index(folder / "index", index)
-    write_json(folder / "header.json", {name: value for name, value in asdict(header).items() if value is not None})
+    headers.write(folder / "header.json", header, folder / "index")
 
 
 def write_index(path: Path, index: Mapping[str, Entry]) -> None:

@@ -23,7 +23,6 @@ from asrkd.losses.events import FLOOR
 from asrkd.models.saved import check_belongs
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
 from asrkd.targets.archive import (
-    Header,
     commit_shard,
     index_shard,
     read_index,
@@ -33,6 +32,7 @@ from asrkd.targets.archive import (
 )
 from asrkd.targets.averaging import Combination, Ensemble
 from asrkd.targets.entry import Entry
+from asrkd.targets.header import Header
 from asrkd.targets.packed import pack, split
 from asrkd.targets.weights import open_ensemble, teacher_id
 

@@ -63,8 +63,12 @@ def unpack(packed: Packed, dtype: np.dtype[np.void]) -> Records:
 
 
 def _listed(dtype: np.dtype[np.void], heads: Records) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
-    width = max(dtype[name].shape[0] for name in dtype.names or () if dtype[name].shape)
-    return np.arange(width) < heads[COUNT][:, None]
+    return np.arange(width_of(dtype)) < heads[COUNT][:, None]
+
+
+def width_of(dtype: np.dtype[np.void]) -> int:
+    """How many items a record of this type can list."""
+    return max(dtype[name].shape[0] for name in dtype.names or () if dtype[name].shape)
 
 
 class Table:

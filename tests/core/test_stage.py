@@ -153,6 +153,34 @@ def test_old_output_stands_until_the_new_is_whole(tmp_path: Path) -> None:
     assert not run_stage(stage(tmp_path, must_not_run))
 
 
+@pytest.mark.parametrize("there", ["file", "folder", "another stage's"])
+def test_what_the_stage_did_not_make_stays(tmp_path: Path, there: str) -> None:
+    """As where OUTPUT was forgotten, and the last input is taken for it."""
+    output = tmp_path / "output"
+    if there == "file":
+        output.write_text("mine")
+    elif there == "folder":
+        output.mkdir()
+        (output / "mine").write_text("mine")
+    else:
+        run_stage(Stage("model", write_result, [], output, {}))
+    told = {
+        "file": "output is a file",
+        "folder": r"no stage made it \(it holds mine\)",
+        "another stage's": "output was made by `asrkd model`, not by `asrkd example`",
+    }
+    with pytest.raises(DataError, match=rf"{told[there]}.*: was OUTPUT, .*left out"):
+        run_stage(stage(tmp_path, must_not_run))
+    kept = output if there == "file" else output / ("mine" if there == "folder" else "result")
+    assert kept.read_text() in ("mine", "whole")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["input", "output"]
+
+
+def test_an_empty_folder_is_taken(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    assert run_stage(stage(tmp_path))
+
+
 @pytest.mark.parametrize("damage", ["cut", "missing", "description cut", "description of another kind"])
 def test_damaged_output_is_made_again(tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
     run_stage(stage(tmp_path))

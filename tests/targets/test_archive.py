@@ -9,7 +9,8 @@ import torch
 
 from asrkd.core.errors import ConfigError, DataError, MismatchError
 from asrkd.targets import Records, build_codec
-from asrkd.targets.archive import Header, SoftTargetArchive, read_index, write_header, write_shard
+from asrkd.targets.archive import SoftTargetArchive, read_index, write_header, write_shard
+from asrkd.targets.header import Header
 from tests.targets.indexes import layout
 
 HEADER = Header(2.0, {"type": "topk", "k": 2}, "arithmetic", ("teacher",), 4, "tiny", "t" * 64, (0.25,) * 4)

@@ -1,5 +1,7 @@
 """Archives of every codec: utterances and ranges of frames come back, and no flipped bit goes unseen."""
 
+import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,11 @@ import pytest
 import torch
 
 from asrkd.core.errors import AsrkdError, DataError
+from asrkd.core.files import read_json, write_json
 from asrkd.targets import Records, build_codec
-from asrkd.targets.archive import Header, SoftTargetArchive, read_index, write_header, write_shard
+from asrkd.targets.archive import SoftTargetArchive, read_index, write_header, write_shard
 from asrkd.targets.entry import Entry, table_bytes
+from asrkd.targets.header import Header
 from asrkd.targets.packed import Table
 from tests.targets.indexes import layout
 
@@ -87,14 +91,15 @@ def test_a_tail_is_spread_by_the_prior_or_evenly(tmp_path: Path) -> None:
     assert by_prior.sum() == pytest.approx(evenly.sum(), rel=1e-5) == pytest.approx(float(records["tail"]), rel=1e-2)
 
 
-def flips(path: Path, start: int = 0, step: int = 1) -> Iterator[int]:
-    """Flip a bit of each byte in turn, yielding its place; the file is as it was afterwards."""
+def flips(path: Path, start: int = 0, end: int | None = None, bits: int = 1) -> Iterator[int]:
+    """Flip a bit of each byte in turn, or several in turn, yielding its place; the file is as it was afterwards."""
     content = path.read_bytes()
-    for place in range(start, len(content), step):
-        damaged = bytearray(content)
-        damaged[place] ^= 1 << (place % 8)
-        path.write_bytes(damaged)
-        yield place
+    for place in range(start, len(content) if end is None else end):
+        for bit in range(place, place + bits):
+            damaged = bytearray(content)
+            damaged[place] ^= 1 << (bit % 8)
+            path.write_bytes(damaged)
+            yield place
     path.write_bytes(content)
 
 
@@ -118,21 +123,63 @@ def test_a_flipped_bit_is_named(tmp_path: Path, section: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("section", [SECTIONS[3], SECTIONS[4]], ids=name_of)
 def test_damage_to_headers_and_index_changes_nothing_unseen(tmp_path: Path, section: dict[str, Any]) -> None:
+    """Any bit of them: what is read is what was written, or an error of one line that names the file."""
     expected = written(tmp_path, section)
-    errors = []
-    for path in (*sorted(tmp_path.glob("targets.1.*npy")), tmp_path / "index"):
-        for place in flips(path):
-            if path.suffix == ".npy" and place >= header_size(path):
-                break
+    header = SoftTargetArchive.open(tmp_path).header
+    for path in (*sorted(tmp_path.glob("targets.1.*npy")), tmp_path / "index", tmp_path / "header.json"):
+        errors = []
+        for _ in flips(path, end=header_size(path) if path.suffix == ".npy" else None, bits=8):
             try:
                 archive = SoftTargetArchive.open(tmp_path)
+                assert archive.header == header
                 for utt_id, records in expected.items():
                     np.testing.assert_array_equal(archive.records(utt_id), records)
             except AsrkdError as error:
                 errors.append(str(error))
-        written(tmp_path, section)
-    assert len(errors) > 100
-    assert not any("\n" in error for error in errors)
+        assert len(errors) > 100
+        assert all(str(path) in error and "\n" not in error for error in errors)
+
+
+def test_what_no_header_can_say_is_refused_where_it_has_no_checksum(tmp_path: Path) -> None:
+    """As older versions wrote them, and as a hand may have."""
+    written(tmp_path, SECTIONS[4])
+    path = tmp_path / "header.json"
+    sound = {name: value for name, value in read_json(path).items() if not name.endswith("checksum")}
+    write_json(path, sound)
+    assert SoftTargetArchive.open(tmp_path).header.temperature == 2.0
+    for changes, told in (
+        ({"temperature": 0.0}, "'temperature' can't be that"),
+        ({"temperature": True}, "'temperature' can't be True"),
+        ({"temperature": math.nan}, "'temperature' can't be that"),
+        ({"num_pdfs": 7}, "'prior' can't be that"),
+        ({"num_pdfs": True}, "'num_pdfs' can't be True"),
+        ({"num_pdfs": 10**14}, "'prior' can't be that"),
+        ({"prior": ["a"] * NUM_PDFS}, "'prior' can't be that"),
+        ({"prior": [[1]] * NUM_PDFS}, "'prior' can't be that"),
+        ({"combination": "x"}, "'combination' can't be that"),
+        ({"teachers": []}, "'teachers' can't be that"),
+        ({"teachers": [1]}, "'teachers' can't be that"),
+    ):
+        path.write_text(json.dumps({**sound, **changes}))
+        with pytest.raises(DataError, match=rf"header\.json: {told}"):
+            SoftTargetArchive.open(tmp_path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"header\.json is not readable as JSON"):
+        SoftTargetArchive.open(tmp_path)
+    write_json(path, {**sound, "codec": {**SECTIONS[4], "cap": 1}})
+    with pytest.raises(DataError, match="a frame lists more than its codec can"):
+        SoftTargetArchive.open(tmp_path).packed("a")
+
+
+def test_it_is_memory_mapped(tmp_path: Path, section: dict[str, Any]) -> None:
+    """Nothing of a file is read but what is asked for."""
+    written(tmp_path, section)
+    packed = SoftTargetArchive.open(tmp_path).packed("a")
+    for part in (packed.heads, packed.items):
+        base: Any = part
+        while base is not None and not isinstance(base, np.memmap):
+            base = base.base
+        assert part is None or base is not None
 
 
 def test_a_range_of_frames_is_checked_too(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from asrkd.core.errors import ConfigError
 from asrkd.losses import SoftTargets
 from asrkd.losses.distillation import kl_divergence
 from asrkd.targets import Codec, build_codec, fields
-from asrkd.targets.archive import Header, SoftTargetArchive, write_header, write_shard
+from asrkd.targets.archive import SoftTargetArchive, write_header, write_shard
+from asrkd.targets.header import Header
 
 
 def posteriors_of(seed: int, frames: int, num_pdfs: int) -> torch.Tensor:

@@ -14,7 +14,8 @@ from asrkd.cli import main
 from asrkd.core.archive import read_scp
 from asrkd.core.errors import DataError
 from asrkd.targets import build_codec
-from asrkd.targets.archive import Header, SoftTargetArchive, write_header, write_shard
+from asrkd.targets.archive import SoftTargetArchive, write_header, write_shard
+from asrkd.targets.header import Header
 from asrkd.targets.kaldi_posteriors import export_posteriors, posterior_bytes
 from tests.targets.indexes import layout
 
@@ -147,5 +148,8 @@ def test_damage_is_not_handed_on(archive: SoftTargetArchive, tmp_path: Path, fie
 
 def test_an_index_cut_to_nothing(archive: SoftTargetArchive, tmp_path: Path) -> None:
     (archive.path / "index").write_text("")
+    with pytest.raises(DataError, match="index: not what was written"):
+        export_posteriors(archive.path, tmp_path, tmp_path / "post")
+    write_header(archive.path, archive.header, {})
     with pytest.raises(DataError, match="index: holds no utterances: was it cut short"):
         export_posteriors(archive.path, tmp_path, tmp_path / "post")

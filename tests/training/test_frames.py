@@ -19,7 +19,8 @@ from asrkd.features.window import Window, splice
 from asrkd.hmm.alignment import Alignment
 from asrkd.losses import NO_LABEL
 from asrkd.targets import build_codec
-from asrkd.targets.archive import Header, SoftTargetArchive, write_header, write_shard
+from asrkd.targets.archive import SoftTargetArchive, write_header, write_shard
+from asrkd.targets.header import Header
 from asrkd.training.frames import FrameBatches, FrameStore, Source
 from asrkd.training.train import TrainInputs
 from tests.targets.indexes import layout
