@@ -231,6 +231,22 @@ def test_unknown_key_names_the_nearest(failing: Failing, tmp_path: Path) -> None
     assert failing("check", "--config", recipe) == expected
 
 
+@pytest.mark.parametrize(
+    ("codec", "told"),
+    [
+        ("{type: zip}", "codec: unknown type 'zip'; did you mean"),
+        ("{type: topk, kk: 3}", "codec: unknown key 'kk'; did you mean 'k'?"),
+        ("{type: topk, k: 0}", "codec: k:"),
+    ],
+)
+def test_a_codec_is_checked_before_the_teachers_are_trained(
+    failing: Failing, tmp_path: Path, codec: str, told: str
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"posteriors: {{temperature: 2.0, codec: {codec}}}\n")
+    assert failing("check", "--config", recipe).startswith(f"{recipe}: posteriors: {told}")
+
+
 def test_unknown_section_names_the_nearest(failing: Failing, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("techer:\n  epochs: 3\n")

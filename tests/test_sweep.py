@@ -349,6 +349,17 @@ def test_a_failing_trial_is_told_and_the_others_go_on(
     assert not (output / "trials/rate/train.learning_rate=1e+30/1/net").exists()
 
 
+def test_a_study_alone_trains_nothing_that_stands_and_leaves_the_others_in_the_results(
+    experiment: Path, swept: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "study"
+    shutil.copytree(swept, output)
+    before = {path: path.stat().st_mtime_ns for path in output.glob("trials/**/stage.json")}
+    assert main(arguments(experiment, output, SWEEP, "--only", "codec")) == 0
+    assert {path: path.stat().st_mtime_ns for path in output.glob("trials/**/stage.json")} == before
+    assert without_times(output) == without_times(swept)
+
+
 def test_studies_may_be_run_alone(experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "study"
     command = arguments(experiment, output, SWEEP, "--dry-run")

@@ -115,7 +115,8 @@ def _axis(name: str, values: Sequence[Any] | Mapping[str, Settings], where: str)
             _check_settings(settings, f"{where}.{name}.{text}")
         pairs = list(values.items())
     else:
-        _check_settings({name: values}, where)
+        for value in values:
+            _check_settings({name: value}, where)
         pairs = [(label(value), {name: value}) for value in values]
     folders = [slug(text) for text, _ in pairs]
     if twice := [text for (text, _), folder in zip(pairs, folders, strict=True) if folders.count(folder) > 1]:

@@ -159,6 +159,16 @@ class Plan:
     studies: Sequence[Study]
     trials: Mapping[str, Trial]
 
+    def only(self, names: Sequence[str]) -> "Plan":
+        """The studies of these names, and their trials. ConfigError for an unknown one."""
+        known = [study.name for study in self.studies]
+        if unknown := [name for name in names if name not in known]:
+            raise ConfigError(f"--only {unknown[0]}: no such study{nearest(unknown[0], known)}")
+        studies = [study for study in self.studies if study.name in names]
+        wanted = {name for study in studies for row in study.rows for name in row.trials.values()}
+        wanted |= {self.trials[name].net for name in wanted}
+        return Plan(studies, {name: trial for name, trial in self.trials.items() if name in wanted})
+
     @property
     def archives(self) -> dict[str, SoftTargets]:
         soft = (trial.soft_targets for trial in self.trials.values())
@@ -191,6 +201,7 @@ class Planner:
             _check_against(config, where)
             rows = []
             for labels, settings in points(config.grid, config.fixed, where, config.adjust):
+                _check_online(settings, config, where)
                 folder = f"{name}/{slug(','.join(f'{axis}={value}' for axis, value in labels.items()))}"
                 members: dict[int, str] = {}
                 for place, seed in enumerate(seeds, start=1):
@@ -295,6 +306,16 @@ def _soft_targets(posteriors: Settings, num_teachers: int, first: int, folder: s
     digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
     name = f"{slug(readable)[:120]},teachers={num_teachers},{digest}"
     return SoftTargets(name, posteriors, num_teachers, first, folder)
+
+
+def _check_online(settings: Settings, config: StudyConfig, where: str) -> None:
+    """ConfigError for what is of archives alone, where none is made."""
+    if not settings.get(ONLINE):
+        return
+    for short in settings.keys() - config.fixed.keys():
+        keys = SHORT.get(short, (short,))
+        if any(key.startswith("posteriors.") and key != "posteriors.temperature" for key in keys):
+            raise ConfigError(f"{where}: {short} is of archives of soft targets, and says nothing where online is true")
 
 
 def _check_name(name: str, where: str) -> None:

@@ -5,7 +5,8 @@ its softmax over the last axis, in float32. A loss keeps no state: what changes 
 `Batch.progress`.
 
 ``distillation`` (forward KL), ``reverse_kl``, ``symmetric_kl`` and ``logit_matching`` are one divergence each, which
-`mixing` scales by T^2 and mixes with hard labels; ``cross_entropy`` has hard labels alone.
+`mixing` scales by T^2 and mixes with hard labels; ``triple`` adds the cosine of hidden states to the first of them;
+``cross_entropy`` has hard labels alone.
 """
 
 from collections.abc import Mapping

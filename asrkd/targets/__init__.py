@@ -16,6 +16,8 @@ from asrkd.losses import SoftTargets
 
 Records = NDArray[np.void]
 
+DEFAULT_CODEC = "topk"
+
 
 class Codec(Protocol):
     """How a frame's posteriors are stored: one record of ``dtype`` a frame.
@@ -45,7 +47,7 @@ class Codec(Protocol):
 
 def build_codec(section: Mapping[str, Any], num_pdfs: int, where: str) -> Codec:
     """The codec that a ``codec:`` section (``type`` and the type's own keys) describes."""
-    plugin, config = find_plugin(__name__, section, default="topk", where=where)
+    plugin, config = find_plugin(__name__, section, default=DEFAULT_CODEC, where=where)
     codec: Codec = plugin.build(config, num_pdfs)
     return codec
 
@@ -56,9 +58,10 @@ def fields(records: Records) -> dict[str, torch.Tensor]:
     return {name: torch.from_numpy(np.array(records[name])) for name in records.dtype.names or ()}
 
 
-def id_type(num_pdfs: int) -> type[np.int16] | type[np.int32]:
-    """The type of a pdf-id: 16 bits where they fit. Signed, since torch computes with few unsigned types."""
-    return np.int16 if num_pdfs <= np.iinfo(np.int16).max + 1 else np.int32
+def id_type(num_pdfs: int) -> type[np.int16] | type[np.uint16] | type[np.int32]:
+    """The type of a pdf-id: 16 bits where they fit. Signed while it may be: torch can do more with those."""
+    sixteen: list[type[np.int16] | type[np.uint16]] = [np.int16, np.uint16]
+    return next((kind for kind in sixteen if num_pdfs - 1 <= np.iinfo(kind).max), np.int32)
 
 
 def without_padding(

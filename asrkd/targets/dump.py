@@ -16,12 +16,13 @@ from asrkd.core.config import STRICT
 from asrkd.core.device import choose_device, has_fast_bfloat16
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import read_json, write_json
+from asrkd.core.messages import say
 from asrkd.core.parallel import map_shards
 from asrkd.core.stage import scratch
 from asrkd.features.store import FeatureDir
 from asrkd.losses.events import FLOOR
 from asrkd.models.saved import check_belongs
-from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
+from asrkd.targets import DEFAULT_CODEC, Codec, Records, build_codec, dense_posteriors, fields
 from asrkd.targets.archive import (
     commit_shard,
     index_shard,
@@ -33,13 +34,11 @@ from asrkd.targets.archive import (
 from asrkd.targets.averaging import Combination, Ensemble
 from asrkd.targets.entry import Entry
 from asrkd.targets.header import Header
-from asrkd.targets.packed import pack, split
+from asrkd.targets.packed import pack, size_range
 from asrkd.targets.weights import open_ensemble, teacher_id
 
 SHARD_FRAMES = 20_000
 """Frames in a shard: what a kill loses at most."""
-
-FREE_SPACE_MARGIN = 1.05
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -147,7 +146,7 @@ def dump_posteriors(  # noqa: PLR0917 (inputs first)
     map_shards(dump, range(1, len(shards) + 1), jobs if device == "cpu" else 1, "posteriors")
     header = Header(
         temperature=config.temperature,
-        codec={"type": "topk", **config.codec},
+        codec={"type": DEFAULT_CODEC, **config.codec},
         combination=config.combination,
         teachers=tuple(map(teacher_id, teachers)),
         num_pdfs=ensemble.info.num_pdfs,
@@ -188,19 +187,21 @@ def _shards(lengths: Mapping[str, int]) -> Iterator[list[str]]:
 
 
 def _check_disk(work: Path, codec: Codec, num_frames: int) -> None:
-    at_most = "up to " if split(codec.dtype)[1] is not None else ""
-    needed = int(num_frames * codec.dtype.itemsize * FREE_SPACE_MARGIN)
+    least, most = size_range(codec.dtype, num_frames)
+    at_most, at_least = ("up to ", "at least ") if most > least else ("", "")
     stands = sum(file.stat().st_size for file in work.glob("targets.*.npy"))
     free = shutil.disk_usage(work).free
     print(
-        f"posteriors: {num_frames} frames of {at_most}{codec.dtype.itemsize} bytes: {at_most}{needed / 1e6:.1f} MB",
+        f"posteriors: {num_frames} frames of {at_most}{codec.dtype.itemsize} bytes: {at_most}{most / 1e6:.1f} MB",
         flush=True,
     )
-    if needed - stands > free:
+    if least - stands > free:
         raise DataError(
-            f"{work}: soft targets of {num_frames} frames need {at_most}{(needed - stands) / 1e9:.2f} GB, "
+            f"{work}: soft targets of {num_frames} frames need {at_least}{(least - stands) / 1e9:.2f} GB, "
             f"{free / 1e9:.2f} GB are free: take a sparser codec (a smaller k), or another disk"
         )
+    if most - stands > free:
+        say(f"posteriors: {free / 1e9:.2f} GB are free, which may not be enough: what stands then is gone on with")
 
 
 def _summary(work: Path, stored: int, header: Header, random: bool) -> dict[str, Any]:

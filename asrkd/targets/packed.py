@@ -16,6 +16,8 @@ from asrkd.targets import Records, fields
 
 COUNT = "count"
 
+_FILES = 1.05  # a margin for index and headers
+
 
 @dataclass(frozen=True)
 class Packed:
@@ -32,6 +34,13 @@ def split(dtype: np.dtype[np.void]) -> tuple[np.dtype[np.void], np.dtype[np.void
     shapes = {name: dtype[name] for name in dtype.names or ()}
     lists = [(name, of.base) for name, of in shapes.items() if of.shape]
     return np.dtype([(name, of) for name, of in shapes.items() if not of.shape]), np.dtype(lists)
+
+
+def size_range(dtype: np.dtype[np.void], num_frames: int) -> tuple[int, int]:
+    """The least and the most bytes that the files of so many records take: where they list one item each, and all."""
+    head, item = split(dtype)
+    least = dtype.itemsize if item is None else head.itemsize + item.itemsize
+    return int(num_frames * least * _FILES), int(num_frames * dtype.itemsize * _FILES)
 
 
 def pack(records: Records) -> Packed:

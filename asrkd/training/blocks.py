@@ -16,7 +16,7 @@ from asrkd.targets.entry import table_bytes
 from asrkd.training.frames import Frames, FrameStore, Source, Utterance, utterances_of
 
 _LABEL_BYTES = 16
-"""Of a frame's label and position."""
+"""Of a frame's label and position; half as many of its place, where some are left out."""
 
 
 def open_frames(source: Source, window: Window, device: str, memory_gb: float, seed: int | None = None) -> Frames:
@@ -35,7 +35,8 @@ def num_bytes(utterance: Utterance, source: Source, window: Window) -> int:
     """What an utterance takes of a `FrameStore`."""
     padded = (utterance.num_frames + source.padding(window).size - 1) * source.features.dim * 4
     records = table_bytes(source.soft.entry(utterance.utt_id), source.soft.codec.dtype) if source.soft else 0
-    return padded + utterance.num_frames * _LABEL_BYTES + records
+    places = utterance.num_kept * _LABEL_BYTES // 2 if source.kept is not None else 0
+    return padded + utterance.num_frames * _LABEL_BYTES + places + records
 
 
 class StreamedFrames:

@@ -26,7 +26,8 @@ def choose(models: Sequence[Path], sections: Sequence[str], work: Path) -> dict[
         section = description["config"].get("loss", {})
         loss = build_loss(section, f"{path}: loss")
         if not isinstance(loss, SoftLoss):
-            raise DataError(f"{path} was not trained on soft targets: there is no temperature to choose")
+            what = "was not trained on soft targets" if loss.temperature is None else "has other weights than an alpha"
+            raise DataError(f"{path} {what}: there is nothing to choose")
         losses.append({"type": section["type"], "temperature": loss.temperature, "alpha": loss.alpha.section()})
         row = {**losses[-1], "alpha": loss.alpha.label()}
         tried.append({**row, "dev_frame_accuracy": description["summary"]["dev_frame_accuracy"]})

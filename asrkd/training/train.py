@@ -71,7 +71,7 @@ class TrainConfig:
     jitter: int = Field(default=0, ge=0)  # of images: pixels that they are shifted by at most, in each direction
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     device: str = "auto"
-    memory_gb: float = Field(default=4.0, gt=0)  # for frames and their targets; more than fit are read in blocks
+    memory_gb: float = Field(default=4.0, gt=0)  # for frames and targets, dev's apart; more are read in blocks
     threads: int = Field(default=0, ge=0)  # on the CPU; 0: as many as torch finds cores
 
 
@@ -215,7 +215,10 @@ def check_followed(config: TrainConfig, loss: Loss, num_teachers: int, where: st
 
 
 def _check_belong(loss: Loss, source: Source) -> None:
-    """MismatchError unless soft targets are of the loss's temperature, and of these features and tied states."""
+    """MismatchError unless soft targets are of the loss's temperature and of these tied states.
+
+    They may be of other features, of which the teachers alone know, but not where the teachers are asked as it trains.
+    """
     if source.soft is not None:
         source.soft.check(loss.temperature, source.alignment.tied_states)
         if source.soft.codec.random and not loss.takes_draws:

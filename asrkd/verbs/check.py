@@ -31,6 +31,10 @@ def plan_check(arguments: Namespace, config: Section) -> None:
         value = parse(getattr(importlib.import_module(module), attribute), section, where)
         if kind in ("teacher", "student", "generalist", "specialist"):
             _check_plugins(value, where)
+        if kind == "posteriors":
+            from asrkd.targets import build_codec
+
+            build_codec(value.codec, 2, f"{where}: codec")
     if arguments.recipe:
         from asrkd.core.recipe import RecipeConfig
 

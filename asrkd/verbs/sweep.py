@@ -3,12 +3,12 @@
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from asrkd.core.config import nearest, parse, section
+from asrkd.core.config import parse, section
 from asrkd.core.errors import AsrkdError, ConfigError, DataError
 from asrkd.core.messages import say
 from asrkd.core.parallel import Task, run_tasks
@@ -123,7 +123,7 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
     from asrkd.losses import build_loss
 
     where = ", ".join(arguments.config) or "configuration"
-    sweep = _only(arguments.only, parse(SweepConfig, section(recipe, "sweep"), f"{where}: sweep"))
+    sweep = parse(SweepConfig, section(recipe, "sweep"), f"{where}: sweep")
 
     def teachers(folder: str) -> Sequence[Path]:
         own = arguments.output.parent / folder
@@ -134,7 +134,8 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
     def is_soft(train: Recipe) -> bool:
         return build_loss(train.get("loss", {}), f"{where}: loss").temperature is not None
 
-    plan = Planner(sweep, recipe, lambda folder: len(teachers(folder)), is_soft, f"{where}: sweep").plan()
+    whole = Planner(sweep, recipe, lambda folder: len(teachers(folder)), is_soft, f"{where}: sweep").plan()
+    plan = whole.only(arguments.only or list(sweep.studies))
     for trial in plan.trials.values():
         _check(trial, f"{where}: {trial.name}")
     stages = _Stages(sweep, recipe, arguments.experiment, arguments.output, teachers, arguments.plan)
@@ -150,18 +151,17 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
             print(f"{'to do ' if trial in to_do else 'stands'}  {trial.name}")
         return
     failed = _run(plan, to_do, archives, stages, arguments.jobs)
-    _write_results(plan, failed, stages)
+    _write_results(whole.only(_shown(whole, plan, stages)), failed, stages)
     if failed:
         name, error = next(iter(failed.items()))
         raise AsrkdError(f"{len(failed)} of {len(plan.trials)} trials failed, {name} first: {error}")
 
 
-def _only(names: Sequence[str], sweep: SweepConfig) -> SweepConfig:
-    """The sweep with the studies of these names alone, if any are given. ConfigError for an unknown one."""
-    if unknown := [name for name in names if name not in sweep.studies]:
-        raise ConfigError(f"--only {unknown[0]}: no such study{nearest(unknown[0], list(sweep.studies))}")
-    chosen = {name: study for name, study in sweep.studies.items() if not names or name in names}
-    return replace(sweep, studies=chosen)
+def _shown(whole: Plan, run: Plan, stages: _Stages) -> list[str]:
+    """Names of the studies that were run, and of all others that are whole: these stay in the results."""
+    studies = {study.name: whole.only([study.name]).trials.values() for study in whole.studies}
+    ran = {study.name for study in run.studies}
+    return [name for name, trials in studies.items() if name in ran or all(_stands(stages, each) for each in trials)]
 
 
 def _teachers(folder: Path) -> list[Path]:
@@ -215,6 +215,7 @@ def _check_disk(archives: Sequence[SoftTargets], stages: _Stages, jobs: int) -> 
     from asrkd.core.files import read_fields
     from asrkd.features.store import FeatureDir
     from asrkd.targets import build_codec
+    from asrkd.targets.packed import size_range
 
     if not archives:
         return
@@ -223,12 +224,13 @@ def _check_disk(archives: Sequence[SoftTargets], stages: _Stages, jobs: int) -> 
     parts = [FeatureDir.open(exp / sweep.features / part) for part in (sweep.train, *sweep.unlabelled)]
     frames = sum(sum(part.num_frames.values()) for part in parts)
     codecs = [build_codec(soft.posteriors.get("codec", {}), num_pdfs, "codec") for soft in archives]
-    sizes = sorted((frames * codec.dtype.itemsize for codec in codecs), reverse=True)
-    needed = sum(sizes if sweep.keep_archives else sizes[: jobs + 1])
+    at_once = None if sweep.keep_archives else jobs + 1
+    sizes = zip(*(size_range(codec.dtype, frames) for codec in codecs), strict=True)
+    least, most = (sum(sorted(each, reverse=True)[:at_once]) for each in sizes)
     existing = next(folder for folder in (stages.output, *stages.output.absolute().parents) if folder.exists())
     free_bytes = shutil.disk_usage(existing).free
-    say(f"sweep: {len(archives)} archives to dump, up to {needed / 1e9:.2f} of {free_bytes / 1e9:.1f} GB that are free")
-    if needed > free_bytes:
+    say(f"sweep: {len(archives)} archives to dump, up to {most / 1e9:.2f} of {free_bytes / 1e9:.1f} GB that are free")
+    if least > free_bytes:
         hint = "" if not sweep.keep_archives else "keep_archives: false, "
         raise DataError(
             f"{stages.output}: the archives do not fit on the disk: take {hint}fewer codecs, or another disk"
@@ -250,7 +252,7 @@ def _run(
             failed[task.name] = error
         else:
             done.add(task.name)
-            _free_unneeded(plan, done, stages)
+        _free_unneeded(plan, {*done, *failed}, stages)
         say(f"sweep: {len(done)} of {len(plan.trials)} trials stand")
     return failed
 
@@ -281,7 +283,7 @@ def _run_trial(stages: _Stages, trial: Trial) -> None:
 
 
 def _free_unneeded(plan: Plan, done: Collection[str], stages: _Stages) -> None:
-    """Remove the archives that no trial waits for, where they are not to be kept."""
+    """Remove the archives that no trial waits for, where they are not to be kept; ``done``: or failed."""
     if stages.sweep.keep_archives:
         return
     waiting = [trial.soft_targets for trial in plan.trials.values() if trial.name not in done]

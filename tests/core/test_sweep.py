@@ -213,6 +213,33 @@ def test_each_seed_may_have_a_teacher_of_its_own() -> None:
     assert "own is for soft targets from an archive" in told
 
 
+def test_what_is_of_archives_alone_is_no_axis_where_there_is_none() -> None:
+    """Its rows would all be one net; what is fixed is of the other rows, as where an archive stands beside."""
+    for axis in ({"passes": [1, 2]}, {"codec": [{"type": "dense"}, {"type": "topk"}]}, {"posteriors.passes": [1, 2]}):
+        told = refusal({"a": {"grid": axis, "fixed": {"online": True}}})
+        assert told.endswith(
+            f"{next(iter(axis))} is of archives of soft targets, and says nothing where online is true"
+        )
+    beside = {"grid": {"online": [False, True]}, "fixed": {"codec": {"type": "dense"}}}
+    assert len(plan_of({"a": beside}).trials) == 4
+
+
+def test_studies_alone_keep_whose_trials_are_whose() -> None:
+    """A net of two studies is the first one's, whichever of them are asked for."""
+    studies = {"a": {"grid": {"temperature": [1, 2]}}, "b": {"grid": {"temperature": [2, 4]}}}
+    plan = plan_of(studies)
+    assert list(plan.only(["b"]).trials) == [
+        "a/temperature=2/1",
+        "a/temperature=2/2",
+        "b/temperature=4/1",
+        "b/temperature=4/2",
+    ]
+    assert [study.name for study in plan.only(["b"]).studies] == ["b"]
+    assert plan.only(["b", "a"]) == plan
+    with pytest.raises(ConfigError, match="--only c: no such study"):
+        plan.only(["c"])
+
+
 def test_teachers_may_be_measured_together() -> None:
     plan = plan_of({"a": {"grid": {"num_teachers": [2, 3]}, "fixed": {"teacher": "all"}}})
     assert [(trial.teacher, trial.last) for trial in plan.trials.values()] == [(1, 2), (1, 3)]

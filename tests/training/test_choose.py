@@ -69,6 +69,6 @@ def test_another_loss_and_a_schedule(tmp_path: Path, work: Path) -> None:
 
 def test_hard_labels_have_no_temperature(tmp_path: Path, work: Path) -> None:
     models = [student(tmp_path / "teacher", {}, 0.5)]
-    with pytest.raises(DataError, match="teacher was not trained on soft targets: there is no temperature to choose"):
+    with pytest.raises(DataError, match="teacher was not trained on soft targets: there is nothing to choose"):
         choose(models, [], work)
     assert not any(work.iterdir())
