@@ -234,7 +234,7 @@ def test_unknown_key_names_the_nearest(failing: Failing, tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("codec", "told"),
     [
-        ("{type: zip}", "codec: unknown type 'zip'; did you mean"),
+        ("{type: zip}", "codec: unknown type 'zip'; known are dense,"),
         ("{type: topk, kk: 3}", "codec: unknown key 'kk'; did you mean 'k'?"),
         ("{type: topk, k: 0}", "codec: k:"),
     ],
