@@ -10,6 +10,7 @@ import yaml
 from asrkd.cli import main
 from asrkd.core.config import load_yaml, merge, parse
 from asrkd.core.files import read_json
+from asrkd.core.plugins import plugin_names
 from asrkd.core.sweep import Planner, SweepConfig
 from asrkd.losses import build_loss
 from tests.recipes.tiny import ROOT, Recipe, environment
@@ -40,13 +41,15 @@ def test_the_study_is_sound_and_covers_what_it_is_for() -> None:
     ).plan()
     rows = {study.name: [tuple(row.labels.values()) for row in study.rows] for study in plan.studies}
     assert rows["temperature_alpha"] == [(t, a) for t in ("1", "2", "5", "10") for a in ("0", "0.5", "0.9", "1")]
-    assert {name.split()[0] for (name,) in rows["codec"]} == {"dense", "kaldi_two_byte", "topk", "nucleus", "sampled"}
+    assert {name.split()[0] for (name,) in rows["codec"]} == {*plugin_names("asrkd.targets")}
     assert [count for (count,) in rows["teachers"]] == ["1", "2", "3", "4", "5"]
     assert [row for row in rows["size"] if row[1] in ("256", "32")] == [
         (t, h) for t in ("hard", "soft") for h in ("256", "32")
     ]
-    # Alpha 0 is one net, and T = 2 with alpha = 1, top 40, five teachers and 256 units are one.
-    assert len(plan.trials) == len(sweep.seeds) * (13 + 12 + 4 + 9)
+    assert {name for (name,) in rows["loss"]} == {*plugin_names("asrkd.losses")} - {"cross_entropy", "triple"}
+    assert [name for (name,) in rows["combination"]] == ["arithmetic", "geometric"]
+    # Alpha 0 is one net; T = 2 with alpha = 1, top 40, distillation, all teachers' arithmetic mean and 256 units are one.
+    assert len(plan.trials) == len(sweep.seeds) * (13 + 13 + 3 + 1 + 4 + 9)
 
 
 def test_a_small_study_is_decoded_and_told_in_the_report(recipe: Recipe, tmp_path: Path) -> None:
