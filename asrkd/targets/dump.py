@@ -2,7 +2,9 @@
 
 import shutil
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass as plain_dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -63,22 +65,21 @@ class _Dumper:
     ensemble: Ensemble
     codec: Codec
     prior: torch.Tensor
+    encoders: int = 1
 
     def dump(self, number: int, sources: Mapping[str, FeatureDir]) -> None:
         blocks = []
         start, encode_seconds, kl_sum, kl_frames = time.perf_counter(), 0.0, 0.0, 0
-        for utt_id, features in sources.items():
-            posteriors = self.ensemble.log_posteriors(features.load(utt_id), self.temperature, utt_id).exp()
-            began = time.perf_counter()
-            blocks.append(self.codec.encode(posteriors, utt_id))
-            encode_seconds += time.perf_counter() - began
+        for posteriors, records, seconds in self._encoded(sources):
+            blocks.append(records)
+            encode_seconds += seconds
             if len(blocks) == 1:
-                kl_sum, kl_frames = self._kl_lost(posteriors, blocks[0]), len(posteriors)
+                kl_sum, kl_frames = self._kl_lost(posteriors, records), len(posteriors)
         lengths = {utt_id: len(block) for utt_id, block in zip(sources, blocks, strict=True)}
         measured = {
             "frames": sum(lengths.values()),
             "seconds": time.perf_counter() - start,
-            "encode_seconds": encode_seconds,
+            "encode_seconds": encode_seconds / self.encoders,
             "kl_sum": kl_sum,
             "kl_frames": kl_frames,
         }
@@ -86,6 +87,29 @@ class _Dumper:
         write_index(self._index(number), index_shard(number, packed, lengths))
         write_json(self._measured(number), measured)
         commit_shard(self.work, number, packed)  # last: what a kill leaves is a whole shard or none
+
+    def _encoded(self, sources: Mapping[str, FeatureDir]) -> Iterator[tuple[torch.Tensor, Records, float]]:
+        """Each utterance's posteriors, records, and seconds that these took.
+
+        With several ``encoders``, which are threads, the nets go on meanwhile, with as many utterances at most.
+        """
+        if self.encoders == 1:
+            yield from (self._encode(self._posteriors(*source), source[0]) for source in sources.items())
+            return
+        with ThreadPoolExecutor(self.encoders) as pool:
+            waiting: deque[Future[tuple[torch.Tensor, Records, float]]] = deque()
+            for source in sources.items():
+                if len(waiting) == self.encoders:
+                    yield waiting.popleft().result()
+                waiting.append(pool.submit(self._encode, self._posteriors(*source), source[0]))
+            yield from (each.result() for each in waiting)
+
+    def _posteriors(self, utt_id: str, features: FeatureDir) -> torch.Tensor:
+        return self.ensemble.log_posteriors(features.load(utt_id), self.temperature, utt_id).exp()
+
+    def _encode(self, posteriors: torch.Tensor, utt_id: str) -> tuple[torch.Tensor, Records, float]:
+        start = time.perf_counter()
+        return posteriors, self.codec.encode(posteriors, utt_id), time.perf_counter() - start
 
     def stands(self, number: int) -> bool:
         return shard_path(self.work, number).exists()
@@ -123,7 +147,8 @@ def dump_posteriors(  # noqa: PLR0917 (inputs first)
 
     ``weights``: a folder of the teachers' weights; without it they are all the same.
 
-    ``jobs`` processes work on a shard each; on a GPU it is one. The bytes do not depend on their number.
+    ``jobs`` processes work on a shard each; on a GPU it is one, with as many threads that encode. The bytes do not
+    depend on their number.
 
     The disk that it will take is estimated first, and it is refused when it can't fit. Returns frames/s, bytes a
     frame, and the mean KL(full || stored) in nats, measured on the first utterance of each shard.
@@ -137,13 +162,14 @@ def dump_posteriors(  # noqa: PLR0917 (inputs first)
     prior = np.exp(ensemble.log_priors)
     shards = list(_shards(lengths))
     _check_disk(work, codec, sum(lengths.values()))
-    dumper = _Dumper(work, config.temperature, ensemble, codec, torch.from_numpy(prior))
+    processes, encoders = _workers(device, jobs)
+    dumper = _Dumper(work, config.temperature, ensemble, codec, torch.from_numpy(prior), encoders)
 
     def dump(number: int) -> None:
         if not dumper.stands(number):
             dumper.dump(number, {utt: source[utt] for utt in shards[number - 1]})
 
-    map_shards(dump, range(1, len(shards) + 1), jobs if device == "cpu" else 1, "posteriors")
+    map_shards(dump, range(1, len(shards) + 1), processes, "posteriors")
     header = Header(
         temperature=config.temperature,
         codec={"type": DEFAULT_CODEC, **config.codec},
@@ -159,6 +185,11 @@ def dump_posteriors(  # noqa: PLR0917 (inputs first)
     summary = _summary(work, sum(entry.num_bytes(codec.dtype) for entry in index.values()), header, codec.random)
     write_header(work, header, index)
     return summary
+
+
+def _workers(device: str, jobs: int) -> tuple[int, int]:
+    """Processes that dump a shard each, and threads in each that encode: a GPU is one process's."""
+    return (jobs, 1) if device == "cpu" else (1, max(jobs, 1))
 
 
 def _by_utterance(sets: Sequence[FeatureDir], ensemble: Ensemble) -> dict[str, FeatureDir]:

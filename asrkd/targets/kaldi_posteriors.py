@@ -1,4 +1,4 @@
-"""Soft targets as Kaldi's ``Posterior`` archives, which its tools read as ``scp:post.scp``.
+"""Soft targets as Kaldi's ``Posterior`` archives, which its tools read as ``scp:post.scp``, or as matrices.
 
 An entry is, in binary, a count of frames, and for each frame a count and as many pairs of pdf-id (int32) and weight
 (float32). Every number is a byte with its size, 4, and four bytes, so that an entry is a run of five-byte units.
@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from asrkd.core.archive import absolute_index, write_sharded
 from asrkd.core.errors import DataError
 from asrkd.core.files import atomic_write
 from asrkd.core.parallel import map_shards, split_shards
 from asrkd.hmm.kaldi_io import BINARY_HEADER
 from asrkd.targets import fields
-from asrkd.targets.archive import SoftTargetArchive
+from asrkd.targets.archive import SoftTargetArchive, Spread
 
 SHARD_SIZE = 500
 _UNIT = np.dtype([("size", "u1"), ("value", "<i4")])
@@ -51,9 +52,7 @@ def export_posteriors(
     together, a frame's weights sum to less than 1, unless ``renormalise``. Raises DataError for an archive that is
     damaged.
     """
-    archive = SoftTargetArchive.open(soft_targets)
-    if not archive.utt_ids:
-        raise DataError(f"{soft_targets / 'index'}: holds no utterances: was it cut short?")
+    archive = _opened(soft_targets)
     shards = split_shards(sorted(archive.utt_ids), max(1, len(archive.utt_ids) // SHARD_SIZE))
     folder = os.path.abspath(output)  # noqa: PTH100 (links stay links)
 
@@ -69,6 +68,34 @@ def export_posteriors(
     indices = map_shards(write, range(1, len(shards) + 1), jobs, "posteriors")
     with atomic_write(work / "post.scp") as file:
         file.writelines(line for lines in indices for line in lines)
+    return _summary(archive)
+
+
+def export_matrices(soft_targets: Path, work: Path, output: Path, spread: Spread, jobs: int = 1) -> dict[str, Any]:
+    """Write targets.N.ark and targets.scp: float32 matrices (num_frames, num_pdfs), whose rows sum to 1.
+
+    What was stored as one mass, the tail, is spread over the pdfs that are not listed: in proportion to their priors,
+    or evenly. Raises what `export_posteriors` raises.
+    """
+    archive = _opened(soft_targets)
+
+    def matrix(utt_id: str) -> NDArray[np.float32]:
+        _weights(archive, utt_id, renormalise=False)  # to refuse what can't be
+        return archive.posteriors(utt_id, spread=spread)
+
+    write_sharded(work, "targets", sorted(archive.utt_ids), matrix, jobs=jobs, description="targets")
+    absolute_index(work / "targets.scp", output)
+    return _summary(archive)
+
+
+def _opened(soft_targets: Path) -> SoftTargetArchive:
+    archive = SoftTargetArchive.open(soft_targets)
+    if not archive.utt_ids:
+        raise DataError(f"{soft_targets / 'index'}: holds no utterances: was it cut short?")
+    return archive
+
+
+def _summary(archive: SoftTargetArchive) -> dict[str, Any]:
     return {
         "utterances": len(archive.utt_ids),
         "frames": sum(archive.num_frames.values()),

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from asrkd.targets import Records, fields
+from asrkd.targets import Records
 
 COUNT = "count"
 
@@ -85,7 +85,9 @@ class Table:
 
     def __init__(self, parts: Sequence[Packed], device: str = "cpu"):
         def joined(records: list[Records]) -> dict[str, torch.Tensor]:
-            return {name: tensor.to(device) for name, tensor in fields(np.concatenate(records)).items()}
+            names = records[0].dtype.names or ()  # field by field: copied once
+            columns = {name: np.concatenate([each[name] for each in records]) for name in names}
+            return {name: torch.from_numpy(column).to(device) for name, column in columns.items()}
 
         self._heads = joined([part.heads for part in parts])
         items = [part.items for part in parts if part.items is not None]

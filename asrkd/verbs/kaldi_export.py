@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from asrkd.core.errors import ConfigError
 from asrkd.core.stage import Stage
 from asrkd.verbs.verb import (
     COMBINED,
@@ -25,13 +26,18 @@ from asrkd.verbs.verb import (
 
 def plan_export_posteriors(arguments: Namespace, section: Section) -> Stage:
     soft_targets, output, renormalise = arguments.soft_targets, arguments.output, arguments.renormalise
+    if arguments.dense and renormalise:
+        raise ConfigError("--renormalise leaves the tail out, --dense spreads it: give one of them")
 
     def run(work: Path) -> Mapping[str, Any]:
-        from asrkd.targets.kaldi_posteriors import export_posteriors
+        from asrkd.targets.kaldi_posteriors import export_matrices, export_posteriors
 
+        if arguments.dense:
+            return export_matrices(soft_targets, work, output, arguments.dense, arguments.jobs)
         return export_posteriors(soft_targets, work, output, renormalise, arguments.jobs)
 
-    return stage(arguments, {}, [soft_targets], run, renormalise=renormalise, output=_place(output))
+    dense = {"dense": arguments.dense} if arguments.dense else {}
+    return stage(arguments, {}, [soft_targets], run, renormalise=renormalise, **dense, output=_place(output))
 
 
 def plan_export_loglikes(arguments: Namespace, section: Section) -> Stage:
@@ -83,13 +89,20 @@ def _place(output: Path) -> str:
 VERBS: Sequence[Verb] = (
     Verb(
         "export-posteriors",
-        "Write a soft-target archive as a Kaldi Posterior archive (post.scp)",
+        "Write a soft-target archive as a Kaldi Posterior archive (post.scp), or as matrices (targets.scp)",
         "asrkd export-posteriors --jobs 2 exp/wsj/soft_targets exp/wsj/kaldi/post",
         None,
         [
             path("soft_targets", "soft-target archive"),
             OUTPUT,
             flag("--renormalise", "scale each frame's weights to sum to 1, where smaller posteriors were put together"),
+            (
+                ("--dense",),
+                {
+                    "choices": ["prior", "uniform"],
+                    "help": "matrices of all pdfs: what was put together is spread by the pdfs' priors, or evenly",
+                },
+            ),
         ],
         plan_export_posteriors,
     ),

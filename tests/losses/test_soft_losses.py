@@ -107,6 +107,20 @@ def test_sparse_targets_are_events_and_padding_is_none(name: str, seed: int, cou
 
 
 @every_loss
+@pytest.mark.parametrize("tail", [1e-3, 1e-6, 1e-9])
+def test_a_small_tail_under_the_student_keeps_its_digits(name: str, tail: float) -> None:
+    """In float32, where 1 less the listed mass has none: against float64, with as much in the teacher's tail."""
+    listed, others = math.log((1 - tail) / 4), math.log(tail / (NUM_PDFS - 4))
+    z = torch.tensor([[listed] * 4 + [others] * (NUM_PDFS - 4)])
+    soft = SoftTargets(torch.full((1, 4), 0.2), torch.tensor([0.2]), torch.arange(4)[None])
+    exact = exact_gradient(name, 1.0, z, soft)
+    found = gradient(soft_loss(name, 1.0), z, batch(soft))
+    torch.testing.assert_close(found.double(), exact, rtol=1e-4, atol=1e-6)
+    value = scaled(name, 1.0, soft)(z.double())
+    torch.testing.assert_close(scaled(name, 1.0, soft)(z).double(), value, rtol=1e-4, atol=1e-6)
+
+
+@every_loss
 @given(seed=SEEDS, scale=st.floats(0, 30))
 def test_sparse_is_dense_when_k_covers_everything(name: str, seed: int, scale: float) -> None:
     """Posteriors that float16 rounds to 0 among them."""

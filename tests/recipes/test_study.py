@@ -48,7 +48,7 @@ def test_the_study_is_sound_and_covers_what_it_is_for() -> None:
     ]
     assert {name for (name,) in rows["loss"]} == {*plugin_names("asrkd.losses")} - {"cross_entropy", "triple"}
     assert [name for (name,) in rows["combination"]] == ["arithmetic", "geometric"]
-    # Alpha 0 is one net; T = 2 with alpha = 1, top 40, distillation, all teachers' arithmetic mean and 256 units are one.
+    # Alpha 0 is one net; T = 2, alpha = 1, top 40, distillation, all teachers' arithmetic mean and 256 units are one.
     assert len(plan.trials) == len(sweep.seeds) * (13 + 13 + 3 + 1 + 4 + 9)
 
 

@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -158,6 +160,42 @@ def test_records_of_varying_length_killed_anywhere_or_in_parallel_are_the_same_b
     assert summary["random"] is (codec["type"] == "sampled")
     stored = sum(map(entries.num_bytes, entries.utt_ids))
     assert summary["bytes_per_frame"] == pytest.approx(stored / 75, abs=0.05)
+
+
+def test_jobs_are_processes_of_their_own(setup: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = dump._Dumper.dump
+
+    def noted(self: Any, number: int, sources: Any) -> None:
+        (setup.path / f"pid.{number}").write_text(str(os.getpid()))
+        real(self, number, sources)
+
+    monkeypatch.setattr(dump._Dumper, "dump", noted)
+    config = PosteriorsConfig(device="cpu", precision="fp32", codec=DENSE)
+    dump_posteriors(config, setup.features, setup.teachers, setup.work, jobs=2)
+    assert str(os.getpid()) not in {path.read_text() for path in setup.path.glob("pid.*")}
+
+
+@pytest.mark.parametrize("codec", VARYING, ids=["nucleus", "sampled"])
+def test_threads_encode_the_same_bytes_while_the_nets_go_on(
+    setup: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, codec: dict[str, Any]
+) -> None:
+    """As on a GPU; the first utterance's take longest."""
+    run(setup, codec=codec)
+    whole, threads, real = contents(setup.work), set(), dump._Dumper._encode
+
+    def slow(self: Any, posteriors: torch.Tensor, utt_id: str) -> Any:
+        threads.add(threading.get_ident())
+        time.sleep(0.02 if utt_id in ("utt-0", "utt-2") else 0)
+        return real(self, posteriors, utt_id)
+
+    monkeypatch.setattr(dump._Dumper, "_encode", slow)
+    monkeypatch.setattr(dump, "_workers", lambda device, jobs: (1, 3))
+    threaded = setup.path / "threaded"
+    threaded.mkdir()
+    run(setup, threaded, codec=codec)
+    assert contents(threaded) == whole
+    assert len(threads) > 1
+    assert threading.get_ident() not in threads
 
 
 def test_every_utterance_has_its_checksum(setup: SimpleNamespace) -> None:

@@ -14,7 +14,7 @@ from asrkd.cli import main
 from asrkd.core.archive import read_scp
 from asrkd.core.errors import DataError
 from asrkd.targets import build_codec
-from asrkd.targets.archive import SoftTargetArchive, write_header, write_shard
+from asrkd.targets.archive import SoftTargetArchive, Spread, write_header, write_shard
 from asrkd.targets.header import Header
 from asrkd.targets.kaldi_posteriors import export_posteriors, posterior_bytes
 from tests.targets.indexes import layout
@@ -132,6 +132,21 @@ def test_through_the_command_line(archive: SoftTargetArchive, tmp_path: Path) ->
     assert main([*command, "--renormalise", str(tmp_path / "out")]) == 0
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["post.1.ark", "post.scp", "stage.json"]
     assert main(["export-posteriors", str(tmp_path / "nowhere"), str(tmp_path / "none")]) == 1
+
+
+@pytest.mark.parametrize("spread", ["prior", "uniform"])
+def test_matrices_of_all_pdfs(archive: SoftTargetArchive, tmp_path: Path, spread: Spread) -> None:
+    """As Kaldi's own code reads them; what was put together is spread as it was asked for."""
+    assert main(["export-posteriors", "--dense", spread, str(archive.path), str(tmp_path / "out")]) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["stage.json", "targets.1.ark", "targets.scp"]
+    with kaldi_native_io.SequentialFloatMatrixReader(f"scp:{tmp_path / 'out' / 'targets.scp'}") as reader:
+        read = {utt_id: np.array(matrix) for utt_id, matrix in reader}
+    assert sorted(read) == ["a", "b"]
+    for utt_id, matrix in read.items():
+        np.testing.assert_array_equal(matrix, archive.posteriors(utt_id, spread=spread))
+        np.testing.assert_allclose(matrix.sum(axis=1), 1, atol=1e-5)
+    both = ["export-posteriors", "--dense", spread, "--renormalise", str(archive.path), str(tmp_path / "both")]
+    assert main(both) == 1
 
 
 @pytest.mark.parametrize(("field", "value"), [("probs", np.nan), ("probs", -0.5), ("ids", 7), ("ids", -1)])
