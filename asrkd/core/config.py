@@ -12,6 +12,7 @@ A recipe's YAML has one section a verb. Each section's dataclass stands beside t
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -74,7 +75,7 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     """A YAML mapping from ``text``; ``where`` names it in errors."""
     try:
         value = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 (a SafeLoader by inheritance)
-        json.dumps(value, allow_nan=False)  # a configuration is hashed as JSON, so no dates, sets or loops
+        _check_plain(value, "")  # a configuration is hashed as JSON
     except yaml.YAMLError as error:
         cause = str(getattr(error, "problem", None) or error).splitlines()[0]
         raise ConfigError(f"{where}{_position(getattr(error, 'problem_mark', None))}: {cause}") from None
@@ -85,6 +86,19 @@ def parse_yaml(text: str, where: str) -> dict[str, Any]:
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
         raise ConfigError(f"{where}: expected `key: value` lines, not a {type(value).__name__}")
     return value
+
+
+def _check_plain(value: Any, name: str, above: tuple[int, ...] = ()) -> None:
+    """ConfigError, naming the key, for what JSON has not: NaN and infinity, dates and sets, loops."""
+    if id(value) in above:
+        raise ConfigError(f"{name}: holds itself, by an alias")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{name}: {value} is no finite number")
+    if isinstance(value, (dict, list)):
+        for key, child in value.items() if isinstance(value, dict) else enumerate(value, 1):
+            _check_plain(child, f"{name}.{key}" if name else str(key), (*above, id(value)))
+    elif value is not None and not isinstance(value, (str, int, float)):
+        raise ConfigError(f"{name}: a {type(value).__name__} is no value of a setting: quote it, if it is text")
 
 
 def merge(configs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
