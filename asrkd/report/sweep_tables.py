@@ -14,6 +14,8 @@ AXES = {
     "codec": "Codec",
     "num_teachers": "Teachers",
     "hidden_units": "Hidden units",
+    "train.loss.type": "Loss",
+    "posteriors.combination": "Mean of the teachers",
     "targets": "Targets",
     "share": "Share of the utterances, %",
 }
