@@ -279,8 +279,9 @@ def _locked(partial: Path, output: Path) -> Iterator[None]:
             try:
                 yield
             finally:
-                if partial.is_dir() and not any(partial.iterdir()):
-                    partial.rmdir()
+                # A stage that was refused leaves nothing to go on from.
+                if partial.is_dir() and {path.name for path in partial.iterdir()} <= {_STARTED}:
+                    shutil.rmtree(partial)
             return
         finally:
             os.close(descriptor)

@@ -141,6 +141,15 @@ def test_a_file_within_a_finished_stage_is_known_by_the_stage(tmp_path: Path) ->
     assert input_key(tmp_path / "sub" / ".." / "output" / "result") == first
 
 
+def test_a_stage_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    def refuse(work: Path) -> None:
+        raise DataError("bad input")
+
+    with pytest.raises(DataError, match="bad input"):
+        run_stage(stage(tmp_path, refuse))
+    assert [path.name for path in tmp_path.iterdir()] == ["input"]
+
+
 def test_old_output_stands_until_the_new_is_whole(tmp_path: Path) -> None:
     run_stage(stage(tmp_path))
 
