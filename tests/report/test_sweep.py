@@ -179,3 +179,16 @@ def test_a_broken_file_names_its_key(sweep: dict[str, Any]) -> None:
     sweep["studies"][0]["rows"][0]["dev"]["estimate"] = "high"
     with pytest.raises(ConfigError, match=r"studies\.0\.rows\.0\.dev"):
         parse(Sweep, sweep, "sweep")
+
+
+def test_no_share_is_told_of_a_gap_that_may_be_chance() -> None:
+    study = codec() | {"gap_from": {"codec": "topk 5"}}
+    study["rows"][2]["recovered"] = study["rows"][3]["recovered"] = estimate(0.8, 0.1)
+    study["rows"][3]["has_gap"] = False
+    table = study_tables(
+        parse(Sweep, {"title": "x", "test_part": "test", "studies": [study], "trials": []}, "x").studies[0]
+    )[0]
+    shares = [cells[-2:] for cells in table.rows]
+    assert shares[2][1] == "[70.0, 90.0]"
+    assert shares[3] == [ABSENT, ABSENT]
+    assert any("There is none beyond chance for some rows" in note for note in table.notes)
