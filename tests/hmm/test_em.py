@@ -11,6 +11,7 @@ from asrkd.core.files import read_json
 from asrkd.hmm import alignment, em, triphone
 from asrkd.hmm.mono import MonoConfig, mono_stage
 from asrkd.hmm.triphone import LdaConfig, TriphoneConfig, triphone_stage
+from tests.outputs import contents
 
 CONFIG = MonoConfig(num_passes=4, realign_passes=(2, 3), num_gauss=18)
 
@@ -31,10 +32,6 @@ def killing(function: Callable[..., Any], call: int) -> Callable[..., Any]:
         return function(*arguments, **options)
 
     return wrapped
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 LDA_CONFIG = TriphoneConfig(

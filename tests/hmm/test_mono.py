@@ -20,6 +20,7 @@ from asrkd.hmm.tied_states import TiedStates
 from asrkd.hmm.topology import read_topology
 from asrkd.hmm.transitions import split_phones
 from asrkd.lang.prepare import Lang
+from tests.outputs import contents
 
 
 def training_set(toy: Any, text: str = "BASS SOB") -> TrainingSet:
@@ -77,7 +78,7 @@ def test_the_stage_trains_on_some_and_aligns_all(toy: Any, mono_dir: Path, tmp_p
     assert history[0]["num_frames"] == sum(frames[:5])
     assert summary["phones_without_data"] == ["SPN"]
     names = {"ali", "final.mdl", "phones.txt", "tied_states.json", "topo", "tree"}
-    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in mono_dir.iterdir()} == names
+    assert {Path(name).parts[0] for name in contents(tmp_path)} == names
     assert TiedStates.load(tmp_path).context_tree.context_width == 1
 
 
