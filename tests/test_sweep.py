@@ -360,6 +360,15 @@ def test_a_study_alone_trains_nothing_that_stands_and_leaves_the_others_in_the_r
     assert without_times(output) == without_times(swept)
 
 
+def test_a_study_alone_needs_no_teachers_of_others(experiment: Path, tmp_path: Path) -> None:
+    """A recipe may run one study to train those that the next one takes."""
+    studies = {"first": STUDIES["codec"], "next": {"grid": {"alpha": [1]}, "fixed": {"teachers": "not_yet"}}}
+    command = arguments(experiment, tmp_path / "study", {**SWEEP, "studies": studies})
+    assert main([*command, "--dry-run"]) == 1
+    assert main([*command, "--only", "first"]) == 0
+    assert [study["name"] for study in read_json(tmp_path / "study/sweep.json")["studies"]] == ["first"]
+
+
 def test_studies_may_be_run_alone(experiment: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "study"
     command = arguments(experiment, output, SWEEP, "--dry-run")

@@ -3,7 +3,7 @@
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from asrkd.core.errors import AsrkdError, ConfigError, DataError
 from asrkd.core.messages import say
 from asrkd.core.parallel import Task, run_tasks
 from asrkd.core.stage import Stage, free, run_stage, stands
-from asrkd.core.sweep import Plan, Planner, SoftTargets, SweepConfig, Trial
+from asrkd.core.sweep import Plan, Planner, SoftTargets, StudyConfig, SweepConfig, Trial
 from asrkd.verbs.verb import OUTPUT, REPEATED, Section, Verb, flag, path
 
 Recipe = Mapping[str, Any]
@@ -134,7 +134,11 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
     def is_soft(train: Recipe) -> bool:
         return build_loss(train.get("loss", {}), f"{where}: loss").temperature is not None
 
-    whole = Planner(sweep, recipe, lambda folder: len(teachers(folder)), is_soft, f"{where}: sweep").plan()
+    def planned(studies: Mapping[str, StudyConfig]) -> Plan:
+        config = replace(sweep, studies=dict(studies))
+        return Planner(config, recipe, lambda folder: len(teachers(folder)), is_soft, f"{where}: sweep").plan()
+
+    whole = planned(_that_can_be(planned, sweep.studies, arguments.only))
     plan = whole.only(arguments.only or list(sweep.studies))
     for trial in plan.trials.values():
         _check(trial, f"{where}: {trial.name}")
@@ -155,6 +159,21 @@ def plan_sweep(arguments: Namespace, recipe: Section) -> None:
     if failed:
         name, error = next(iter(failed.items()))
         raise AsrkdError(f"{len(failed)} of {len(plan.trials)} trials failed, {name} first: {error}")
+
+
+def _that_can_be(
+    planned: Callable[[Mapping[str, StudyConfig]], Plan], studies: Mapping[str, StudyConfig], only: Sequence[str]
+) -> Mapping[str, StudyConfig]:
+    """Without those that are not asked for and can't be planned, as while their teachers are not trained."""
+    found = {}
+    for name, study in studies.items():
+        try:
+            if only and name not in only:
+                planned({name: study})
+        except AsrkdError:
+            continue
+        found[name] = study
+    return found
 
 
 def _shown(whole: Plan, run: Plan, stages: _Stages) -> list[str]:
