@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from asrkd.core.stage import scratch
-
 
 def contents(folder: Path) -> dict[str, bytes]:
     """The output's files by their paths in it; without scratch, and without the stage's description."""
-    files = (path for path in folder.rglob("*") if path.is_file() and scratch(folder) not in path.parents)
+    files = (path for path in folder.rglob("*") if path.is_file() and folder / "scratch" not in path.parents)
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files if path.name != "stage.json"}

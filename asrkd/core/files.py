@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 UNFINISHED = ".tmp"
 """What the name of a file ends in until it is whole."""
 
+_NO_ARRAY = (OSError, ValueError, EOFError, SyntaxError, OverflowError, MemoryError, tokenize.TokenError, Warning)
+"""What may come of a damaged .npy header, which numpy takes for a Python literal."""
+
 
 @contextmanager
 def atomic_write(path: Path, mode: str = "w") -> Iterator[IO[Any]]:
@@ -80,7 +83,7 @@ def load_array(path: Path, memory_mapped: bool = False) -> "NDArray[Any]":
             content: NDArray[Any] = np.load(path, mmap_mode="r" if memory_mapped else None, allow_pickle=False)
     except _NO_ARRAY as error:
         cause = " ".join(str(error).split())
-        raise DataError(f"{path}: not readable ({cause}): was it cut short?") from None
+        raise DataError(f"{path}: not readable as an array ({cause}): was it cut short?") from None
     return content
 
 
@@ -120,10 +123,6 @@ def iter_lines(path: Path) -> Iterator[str]:
         raise DataError(f"{path} is not UTF-8 text (line {number}): is it the right file?") from None
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise DataError(f"{path} is not a whole gzip file (after line {number}: {error}): cut short?") from None
-
-
-# What may come of a damaged header, which numpy takes for a Python literal.
-_NO_ARRAY = (OSError, ValueError, EOFError, SyntaxError, OverflowError, MemoryError, tokenize.TokenError, Warning)
 
 
 def sha256(path: Path) -> str:

@@ -24,7 +24,7 @@ from asrkd.core.messages import say
 
 DESCRIPTION = "stage.json"
 _SCRATCH = "scratch"
-_STARTED = "started.json"
+_STARTED = f"{_SCRATCH}/started.json"
 _FREED = "freed"
 
 
@@ -222,14 +222,14 @@ def _prepare(partial: Path, key: str) -> None:
         return
     for child in partial.iterdir():
         _remove(child)
-    write_json(started, {"key": key})
+    write_json(scratch(partial) / started.name, {"key": key})
 
 
 def _describe(stage: Stage, key: str, partial: Path, summary: Mapping[str, Any], seconds: float) -> None:
     files = {
         file.relative_to(partial).as_posix(): file.stat().st_size
         for file in sorted(partial.rglob("*"))
-        if file.is_file() and file != partial / _STARTED and partial / _SCRATCH not in file.parents
+        if file.is_file() and partial / _SCRATCH not in file.parents
     }
     description = {
         "stage": stage.name,
@@ -246,7 +246,6 @@ def _describe(stage: Stage, key: str, partial: Path, summary: Mapping[str, Any],
 
 def _commit(partial: Path, output: Path) -> None:
     """One rename makes the partial folder the output; an output of another key gives way only now."""
-    (partial / _STARTED).unlink(missing_ok=True)
     shutil.rmtree(partial / _SCRATCH, ignore_errors=True)
     old = output.with_name(output.name + ".old")
     if old.exists():
@@ -280,7 +279,8 @@ def _locked(partial: Path, output: Path) -> Iterator[None]:
                 yield
             finally:
                 # A stage that was refused leaves nothing to go on from.
-                if partial.is_dir() and {path.name for path in partial.iterdir()} <= {_STARTED}:
+                left = {path for path in partial.rglob("*") if path.is_file()}
+                if partial.is_dir() and left <= {partial / _STARTED}:
                     shutil.rmtree(partial)
             return
         finally:

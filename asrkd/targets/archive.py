@@ -24,10 +24,11 @@ import torch
 from asrkd.core.archive import read_scp
 from asrkd.core.errors import DataError, MismatchError
 from asrkd.core.files import atomic_write, load_array
+from asrkd.losses import SoftTargets
 from asrkd.targets import Codec, Records, build_codec, dense_posteriors, fields
 from asrkd.targets import header as headers
 from asrkd.targets.entry import Entry, Items, checksum_of
-from asrkd.targets.header import Header
+from asrkd.targets.header import INDEX, Header
 from asrkd.targets.packed import COUNT, Packed, pack, split, unpack, width_of
 
 Spread: TypeAlias = Literal["prior", "uniform"]
@@ -46,8 +47,7 @@ class SoftTargetArchive:
     @classmethod
     def open(cls, path: Path) -> "SoftTargetArchive":
         """Read header and index. DataError when they are missing, malformed or not what was written."""
-        header = headers.read(path / "header.json", path / "index")
-        return cls(path, header, read_index(path / "index"))
+        return cls(path, headers.read(path), read_index(path / INDEX))
 
     @cached_property
     def codec(self) -> Codec:
@@ -111,8 +111,15 @@ class SoftTargetArchive:
 
         A tail is spread over the unlisted pdfs in proportion to the prior, or evenly.
         """
+        return self.dense(self.soft_targets(utt_id, start, end), spread)
+
+    def soft_targets(self, utt_id: str, start: int = 0, end: int | None = None) -> SoftTargets:
+        """What a loss takes, of frames ``start`` to ``end``."""
+        return self.codec.soft_targets(fields(self.records(utt_id, start, end)))
+
+    def dense(self, soft: SoftTargets, spread: Spread) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """`posteriors` (frames, num_pdfs) of soft targets of this archive."""
         prior = torch.tensor(self.header.prior)
-        soft = self.codec.soft_targets(fields(self.records(utt_id, start, end)))
         return dense_posteriors(soft, prior if spread == "prior" else torch.ones_like(prior)).numpy()
 
     def _whole(self, utt_id: str, entry: Entry) -> Packed:
@@ -123,7 +130,7 @@ class SoftTargetArchive:
             self._sound.add(utt_id)
             return Packed(heads)
         if entry.items is None:
-            raise DataError(f"{self.path / 'index'}: {utt_id}: does not say where its items lie: was it edited?")
+            raise DataError(f"{self.path / INDEX}: {utt_id}: does not say where its items lie: was it edited?")
         path, places = items_path(self.path, entry.shard), entry.items
         items = self._slice(path, item, utt_id, places.first, places.count, places.checksum)
         if utt_id not in self._sound and int(heads[COUNT].sum()) != places.count:
@@ -211,8 +218,8 @@ def _entries(number: int, packed: Packed, lengths: Mapping[str, int]) -> Iterato
 
 def write_header(folder: Path, header: Header, index: Mapping[str, Entry]) -> None:
     """Write the index, then the header: an archive that has its header is whole."""
-    write_index(folder / "index", index)
-    headers.write(folder / "header.json", header, folder / "index")
+    write_index(folder / INDEX, index)
+    headers.write(folder, header)
 
 
 def write_index(path: Path, index: Mapping[str, Entry]) -> None:

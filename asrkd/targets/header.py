@@ -13,6 +13,8 @@ from asrkd.core.files import read_fields, write_json
 from asrkd.targets.averaging import Combination
 from asrkd.targets.weights import check_weights
 
+INDEX = "index"
+_HEADER = "header.json"
 _OWN, _OF_INDEX = "checksum", "index_checksum"
 
 
@@ -44,24 +46,25 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
 }
 
 
-def write(path: Path, header: Header, index: Path) -> None:
-    """Write header.json, with the CRC-32 of its own content and of the file ``index``, which stands."""
+def write(folder: Path, header: Header) -> None:
+    """Write header.json, with the CRC-32 of its own content and of the index, which stands beside it."""
     content = {name: value for name, value in asdict(header).items() if value is not None}
-    content[_OF_INDEX] = f"{zlib.crc32(index.read_bytes()):08x}"
-    write_json(path, {**content, _OWN: _checksum(content)})
+    content[_OF_INDEX] = _crc((folder / INDEX).read_bytes())
+    write_json(folder / _HEADER, {**content, _OWN: _checksum(content)})
 
 
-def read(path: Path, index: Path) -> Header:
-    """What `write` wrote. DataError, naming the file, where it or the index is missing, malformed or not that.
+def read(folder: Path) -> Header:
+    """What `write` wrote. DataError, naming the file, where it is missing or malformed, or it or the index not that.
 
     Headers of older versions have no checksums, and are read unchecked.
     """
+    path, index = folder / _HEADER, folder / INDEX
     content = read_fields(path, **_FIELDS)
     damaged = "not what was written (its checksum differs): was it edited, or the disk damaged? Dump them again"
     if (checksum := content.pop(_OWN, None)) is not None and checksum != _checksum(content):
         raise DataError(f"{path}: {damaged}")
     of_index = content.pop(_OF_INDEX, None)
-    if of_index is not None and index.is_file() and of_index != f"{zlib.crc32(index.read_bytes()):08x}":
+    if of_index is not None and index.is_file() and of_index != _crc(index.read_bytes()):
         raise DataError(f"{index}: {damaged}")
     if (weights := content.get("weights")) is not None:  # not there where all are the same
         check_weights(weights, len(content["teachers"]), str(path))
@@ -88,4 +91,8 @@ def _check(header: Header, path: Path) -> None:
 
 def _checksum(content: Mapping[str, Any]) -> str:
     """CRC-32 of what the header says, however the file is laid out."""
-    return f"{zlib.crc32(json.dumps(content, sort_keys=True).encode()):08x}"
+    return _crc(json.dumps(content, sort_keys=True).encode())
+
+
+def _crc(content: bytes) -> str:
+    return f"{zlib.crc32(content):08x}"

@@ -19,7 +19,7 @@ from asrkd.core.errors import DataError
 from asrkd.core.files import atomic_write
 from asrkd.core.parallel import map_shards, split_shards
 from asrkd.hmm.kaldi_io import BINARY_HEADER
-from asrkd.targets import fields
+from asrkd.losses import SoftTargets
 from asrkd.targets.archive import SoftTargetArchive, Spread
 
 SHARD_SIZE = 500
@@ -80,8 +80,9 @@ def export_matrices(soft_targets: Path, work: Path, output: Path, spread: Spread
     archive = _opened(soft_targets)
 
     def matrix(utt_id: str) -> NDArray[np.float32]:
-        _weights(archive, utt_id, renormalise=False)  # to refuse what can't be
-        return archive.posteriors(utt_id, spread=spread)
+        soft = archive.soft_targets(utt_id)
+        _check(archive, utt_id, soft)
+        return archive.dense(soft, spread)
 
     write_sharded(work, "targets", sorted(archive.utt_ids), matrix, jobs=jobs, description="targets")
     absolute_index(work / "targets.scp", output)
@@ -107,11 +108,19 @@ def _summary(archive: SoftTargetArchive) -> dict[str, Any]:
 def _weights(
     archive: SoftTargetArchive, utt_id: str, renormalise: bool
 ) -> tuple[NDArray[np.integer[Any]], NDArray[np.floating[Any]]]:
-    soft = archive.codec.soft_targets(fields(archive.records(utt_id)))
+    soft = archive.soft_targets(utt_id)
+    ids, weights = _check(archive, utt_id, soft)
+    return ids, weights / weights.sum(axis=1, keepdims=True) if renormalise else weights
+
+
+def _check(
+    archive: SoftTargetArchive, utt_id: str, soft: SoftTargets
+) -> tuple[NDArray[np.integer[Any]], NDArray[np.floating[Any]]]:
+    """Ids and weights (num_frames, k) of an utterance's soft targets; DataError for what none can be."""
     weights = soft.probs.numpy()
     ids = np.broadcast_to(np.arange(weights.shape[1]), weights.shape) if soft.ids is None else soft.ids.numpy()
     possible = (weights >= 0) & (weights <= 1) & (ids >= 0) & (ids < archive.header.num_pdfs)
     if not possible.all():
         frame = int(np.argmin(possible.all(axis=1)))
         raise DataError(f"{archive.path}: {utt_id}: a posterior that can't be at frame {frame}: is a shard damaged?")
-    return ids, weights / weights.sum(axis=1, keepdims=True) if renormalise else weights
+    return ids, weights

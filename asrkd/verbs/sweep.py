@@ -165,15 +165,15 @@ def _that_can_be(
     planned: Callable[[Mapping[str, StudyConfig]], Plan], studies: Mapping[str, StudyConfig], only: Sequence[str]
 ) -> Mapping[str, StudyConfig]:
     """Without those that are not asked for and can't be planned, as while their teachers are not trained."""
-    found = {}
-    for name, study in studies.items():
+
+    def can_be(name: str) -> bool:
         try:
-            if only and name not in only:
-                planned({name: study})
+            planned({name: studies[name]})
         except AsrkdError:
-            continue
-        found[name] = study
-    return found
+            return False
+        return True
+
+    return {name: study for name, study in studies.items() if not only or name in only or can_be(name)}
 
 
 def _shown(whole: Plan, run: Plan, stages: _Stages) -> list[str]:

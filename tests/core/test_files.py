@@ -6,7 +6,21 @@ from pathlib import Path
 import pytest
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import absent, iter_lines, read_fields, read_json, read_lines, sha256, write_json
+from asrkd.core.files import absent, atomic_write, iter_lines, read_fields, read_json, read_lines, sha256, write_json
+
+
+def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def write_half() -> None:
+        with atomic_write(path) as file:
+            file.write("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert path.read_text() == "old"
 
 
 def test_json_of_equal_values_has_equal_bytes(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from asrkd.core.errors import DataError
-from asrkd.core.files import atomic_write
 from asrkd.core.stage import Stage, describe, free, input_key, run_stage, scratch, stands
 
 Run = Callable[[Path], Mapping[str, Any] | None]
@@ -354,20 +353,6 @@ def test_description_is_plain_json(tmp_path: Path) -> None:
     description = json.loads((tmp_path / "output" / "stage.json").read_text())
     assert description["config"] == {"beam": 13.0}
     assert description["inputs"] == {str(tmp_path / "input"): input_key(tmp_path / "input")}
-
-
-def test_atomic_write_leaves_the_old_file_when_it_fails(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    path.write_text("old")
-
-    def write_half() -> None:
-        with atomic_write(path) as file:
-            file.write("half")
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        write_half()
-    assert path.read_text() == "old"
 
 
 def test_output_may_be_moved(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_a_table_that_is_not_whole_is_refused(tmp_path: Path) -> None:
     write_table(model(tmp_path, 3, 0), WORDS, table)
     whole = (table / "log_probs.2.npy").read_bytes()
     (table / "log_probs.2.npy").write_bytes(whole[:-5])
-    with pytest.raises(DataError, match=r"log_probs\.2\.npy: not readable"):
+    with pytest.raises(DataError, match=r"log_probs\.2\.npy: not readable as an array"):
         NgramTable.open(table, WORDS, 3)
     (table / "log_probs.2.npy").write_bytes((table / "log_probs.1.npy").read_bytes())
     with pytest.raises(DataError, match="its files of order 2 are not of one length"):

@@ -89,11 +89,13 @@ def test_cosine_is_of_a_frame_s_own_direction() -> None:
 
 
 def test_a_net_whose_units_are_all_off_has_a_finite_gradient() -> None:
-    hidden = torch.relu(torch.full((1, 3), -1.0)).requires_grad_()
+    before = torch.full((1, 3), -1.0, requires_grad=True)
+    hidden = torch.relu(before)
     loss = cosine_distance(hidden, torch.ones(1, 3)).sum()
-    (grad,) = torch.autograd.grad(loss, hidden)
+    of_hidden, of_input = torch.autograd.grad(loss, (hidden, before))
     assert torch.isfinite(loss)
-    assert torch.isfinite(grad).all()
+    assert torch.isfinite(of_hidden).all()
+    torch.testing.assert_close(of_input, torch.zeros(1, 3), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(("alpha", "weights"), [(0.5, (0.5, 0.5)), (0.9, (0.9, 0.1)), (1.0, (1, 0))])

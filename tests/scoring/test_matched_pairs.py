@@ -100,7 +100,7 @@ def test_several_systems_are_their_mean() -> None:
 
 
 def test_as_often_significant_as_it_says_where_nothing_differs() -> None:
-    """Of 400 pairs of equal systems with shared difficulty, 20 +- 4.4 have p < 0.05; three deviations are allowed."""
+    """Of 400 pairs of equal systems with shared difficulty, 20 +- 4.4 have p < 0.05; about three deviations pass."""
     rng = np.random.default_rng(11)
     found = 0
     for _ in range(400):
@@ -113,7 +113,7 @@ def test_as_often_significant_as_it_says_where_nothing_differs() -> None:
                 places[::2] = rng.random(31) < hard / 10
                 system[str(utterance)] = places
         found += mapsswe([systems[0]], [systems[1]]).p_value < 0.05
-    assert 20 - 13.2 <= found <= 20 + 13.2
+    assert 8 <= found <= 33
 
 
 def test_agrees_with_the_bootstrap_on_a_large_set() -> None:

@@ -38,13 +38,13 @@ def test_missing_damaged_and_foreign_files(tmp_path: Path) -> None:
     whole = (tmp_path / NAME).read_bytes()
     for damaged in (whole[:-3], whole[:20], b""):
         (tmp_path / NAME).write_bytes(damaged)
-        with pytest.raises(DataError, match=r"predictions\.npy: not readable"):
+        with pytest.raises(DataError, match=r"predictions\.npy: not readable as an array"):
             read_predictions(tmp_path, {"u": 2}, 10)
     np.save(tmp_path / NAME, np.zeros(2))
     with pytest.raises(DataError, match="holds no predictions"):
         read_predictions(tmp_path, {"u": 2}, 10)
     np.save(tmp_path / NAME, np.array([{"a": 1}], dtype=object))
-    with pytest.raises(DataError, match=r"predictions\.npy: not readable"):
+    with pytest.raises(DataError, match=r"predictions\.npy: not readable as an array"):
         read_predictions(tmp_path, {"u": 2}, 10)
     write_predictions(tmp_path, {"u": predictions(np.array([1, 7]), np.array([0.5, np.nan]), 10)})
     with pytest.raises(DataError, match="no probability"):
